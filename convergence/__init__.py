@@ -1,0 +1,28 @@
+"""When do independently trained networks come to represent the world alike?
+
+``align`` compares two sets of layers in a notebook; ``run`` runs a composed experiment. Both are looked up on
+first use, so that ``from convergence import align`` needs torch, numpy, scipy and pandas only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convergence.align import align as align
+    from convergence.experiment import run as run
+
+__all__ = ["align", "run"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "align":
+        from convergence.align import align
+
+        return align
+    if name == "run":
+        from convergence.experiment import run
+
+        return run
+    raise AttributeError(f"module 'convergence' has no attribute {name!r}")

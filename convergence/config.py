@@ -1,0 +1,158 @@
+"""Every option as a typed dataclass. A leaf: it imports nothing of the house, so every module may name its types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from omegaconf import MISSING
+
+
+class Metric(Enum):
+    linear = "linear"
+    procrustes = "procrustes"
+    permutation = "permutation"
+    soft_matching = "soft_matching"
+
+
+class Units(Enum):
+    """How a feature map becomes units (METHODS: from feature maps to units)."""
+
+    center = "center"
+    mean = "mean"
+    samples = "samples"
+    flatten = "flatten"
+    cls = "cls"
+
+
+class OnError(Enum):
+    stop = "stop"
+    skip = "skip"
+
+
+class Pairs(Enum):
+    all = "all"
+    matched = "matched"
+
+
+# ---------------------------------------------------------------- dataset
+
+
+@dataclass
+class DatasetConfig:
+    """What every data set has. `stimuli` images of the held-out split are compared (null: all of them)."""
+
+    name: str = MISSING
+    stimuli: int | None = 2000
+    seed: int = 0
+    train_images: int | None = None  # how many images recipes are trained on (null: all)
+
+
+@dataclass
+class ShapesConfig(DatasetConfig):
+    name: str = "shapes"
+    size: int = 32
+    texture_reliability: float = 0.7  # share of training images whose texture goes with their class
+    rendering: str = "natural"  # natural | outline | silhouette | sketch | texture_swap | cue_conflict
+    train_images: int | None = 8000
+
+
+@dataclass
+class FilesConfig(DatasetConfig):
+    """A data set that lies on disk under `root` (null: the usual places), or is downloaded there."""
+
+    root: str | None = None
+    download: bool = True
+    on_error: OnError = OnError.stop
+
+
+# ---------------------------------------------------------------- model
+
+
+@dataclass
+class SeedsConfig:
+    """Independent seeds of initialisation and of data order (order null: the same as init)."""
+
+    init: list[int] = field(default_factory=lambda: [0, 1])
+    order: list[int] | None = None
+
+
+@dataclass
+class TrainingConfig:
+    epochs: int = 6
+    batch_size: int = 128
+    learning_rate: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup: float = 0.1  # share of all steps
+    augment: bool = True
+    early_checkpoints: int = 6  # log-spaced steps inside the first epoch
+
+
+@dataclass
+class ModelConfig:
+    """What every source of networks has: which layers are tapped, and how maps become units."""
+
+    source: str = MISSING  # recipe | torchvision | timm
+    name: str = MISSING
+    seeds: SeedsConfig = field(default_factory=SeedsConfig)
+    layers: list[str] | None = None  # patterns (shell style) on module names; null: the default layers
+    units: Units | None = None  # null: center for maps, cls or mean for tokens
+
+
+@dataclass
+class RecipeConfig(ModelConfig):
+    source: str = "recipe"
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass
+class LibraryConfig(ModelConfig):
+    """A torchvision or timm architecture. weights null and checkpoints null: untrained networks from `seeds.init`."""
+
+    weights: list[str] | None = (
+        None  # the library's own, by name or tag; null together with checkpoints: untrained
+    )
+    checkpoints: list[str] | None = None  # the user's files
+
+
+# ---------------------------------------------------------------- metric, axis, the whole
+
+
+@dataclass
+class MetricConfig:
+    names: list[Metric] = field(default_factory=lambda: list(Metric))
+    folds: int = 5
+    seed: int = 42
+
+
+@dataclass
+class AxisConfig:
+    name: str = MISSING
+
+
+@dataclass
+class DepthConfig(AxisConfig):
+    name: str = "depth"
+    pairs: Pairs = Pairs.all
+    untrained: bool = True  # also score the untrained pair, the baseline that architecture alone gives
+
+
+@dataclass
+class Config:
+    model: ModelConfig = MISSING
+    against: ModelConfig | None = None
+    metric: MetricConfig = MISSING
+    dataset: DatasetConfig = MISSING
+    axis: AxisConfig = MISSING
+    # What follows changes no number, and so stays out of the run's hash.
+    output: str = "outputs"
+    cache: str = "${output}/.cache"
+    device: str = "auto"
+    batch_size: int = 256
+    workers: int = 0
+    memory_gb: float = 2.0
+    force: bool = False
+    figures: bool = True
+    progress: bool = True
+    debug: bool = False
