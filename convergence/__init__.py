@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convergence.align import align as align
+    from convergence.alignment import align as align
     from convergence.experiment import run as run
 
 __all__ = ["align", "run"]
@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "align":
-        from convergence.align import align
+        from convergence.alignment import align
 
         return align
     if name == "run":

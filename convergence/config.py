@@ -110,9 +110,7 @@ class RecipeConfig(ModelConfig):
 class LibraryConfig(ModelConfig):
     """A torchvision or timm architecture. weights null and checkpoints null: untrained networks from `seeds.init`."""
 
-    weights: list[str] | None = (
-        None  # the library's own, by name or tag; null together with checkpoints: untrained
-    )
+    weights: list[str] | None = None  # the library's own, by name or tag; null together with checkpoints: untrained
     checkpoints: list[str] | None = None  # the user's files
 
 

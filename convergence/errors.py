@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """Bad input: the message is one clear sentence (what, where, what to do).
 
     The command line prints it and exits with status 1, without a traceback unless ``debug=true``.

@@ -54,8 +54,6 @@ def _lines(description: str, total: int, unit: str) -> Callable[[int], None]:
         if now - last >= _INTERVAL and done < total:
             last = now
             left = (now - start) / done * (total - done)
-            print(
-                f"{description}: {done}/{total} {unit}, about {left:.0f} s left", file=sys.stderr, flush=True
-            )
+            print(f"{description}: {done}/{total} {unit}, about {left:.0f} s left", file=sys.stderr, flush=True)
 
     return advance

@@ -1,0 +1,152 @@
+"""``align``: the project's scores for notebooks, and for scripts that measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from convergence.errors import UserError
+from convergence.moments import Pair
+from convergence.scoring import DIRECTIONS, METRICS, score
+from convergence.units import reduce
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = Any  # numpy array or torch tensor
+
+
+def align(
+    x: Mapping[str, Array],
+    y: Mapping[str, Array],
+    *,
+    metrics: Sequence[str] = METRICS,
+    folds: int = 5,
+    seed: int = 42,
+    pairs: Literal["all", "matched"] | Sequence[Pair] = "all",
+    directions: Literal["both", "forward", "backward"] = "both",
+    units: str = "center",
+    device: str = "auto",
+    memory_gb: float = 2.0,
+    chunk: int | None = None,
+) -> pd.DataFrame:
+    """Align two networks' layers under maps of growing freedom, and score the maps on held-out stimuli.
+
+    Parameters
+    ----------
+    x, y : mapping from layer name to responses, (M, N), or feature maps (M, C, H, W) that ``units`` reduces;
+        arrays or tensors of any float type, the same M stimuli in the same order everywhere.
+    metrics : of ``linear``, ``procrustes``, ``permutation`` and ``soft_matching``; permutation gives no row for a
+        pair of unequal widths.
+    folds, seed : ``sklearn.model_selection.KFold(folds, shuffle=True, random_state=seed)`` over stimuli.
+    pairs : ``all``; ``matched``, the i-th layer of x with the i-th of y; or a list of name pairs.
+    directions : ``forward`` predicts y from x, ``backward`` x from y.
+    units : ``center``, ``mean``, ``samples`` (each position a sample) or ``flatten``; matrices stay as they are.
+    device : ``auto`` takes a GPU where there is one.
+    memory_gb : budget for moments and chunks; more layers than fit are tiled.
+    chunk : stimuli read at a time; follows from the budget if None.
+
+    Returns
+    -------
+    One row per layer pair, metric, direction and fold: layer_x, layer_y, metric, direction ("x->y" or "y->x"), fold,
+    score (mean Pearson r over live target units), score_global (Frobenius correlation), score_transport (matching
+    metrics), penalty (linear), n_train, n_test (samples), units_x, units_y, dead_x, dead_y (units left out).
+
+    Raises
+    ------
+    ValueError
+        In one sentence, if a response is NaN or infinite (the layer and the row), if the numbers of stimuli differ,
+        or if an argument is not one of those above.
+    """
+    _check_choice("directions", directions, DIRECTIONS)
+    metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    for metric in metrics:
+        _check_choice("metrics", metric, METRICS)
+    if not metrics:
+        raise UserError(f"metrics is empty: choose from {', '.join(METRICS)}.")
+    left, right = Arrays(x, "x", units), Arrays(y, "y", units)
+    return score(
+        left,
+        right,
+        select_pairs(left, right, pairs),
+        metrics=[m for m in METRICS if m in metrics],
+        folds=folds,
+        seed=seed,
+        directions=directions,
+        device=resolve_device(device),
+        memory_gb=memory_gb,
+        chunk=chunk,
+    )
+
+
+class Arrays:
+    """Responses that lie in memory, as a Representation."""
+
+    def __init__(self, responses: Mapping[str, Array], side: str, units: str = "center") -> None:
+        if not responses:
+            raise UserError(f"{side} has no layers: give a mapping from layer name to an (M, N) array.")
+        self._tensors: dict[str, Tensor] = {}
+        for name, values in responses.items():
+            tensor = values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.ascontiguousarray(values))
+            if tensor.is_complex() or tensor.ndim not in (2, 3, 4) or 0 in tensor.shape:
+                raise UserError(
+                    f"layer '{name}' of {side} has shape {tuple(tensor.shape)} and type {tensor.dtype}: "
+                    "give (M, N) or (M, C, H, W) real numbers."
+                )
+            self._tensors[name] = tensor if tensor.ndim == 2 else reduce(tensor, units)
+        self.layers = {name: t.shape[-1] for name, t in self._tensors.items()}
+        self.positions = {name: t.shape[1] if t.ndim == 3 else 1 for name, t in self._tensors.items()}
+        rows = {name: len(t) for name, t in self._tensors.items()}
+        first = next(iter(rows))
+        for name, n in rows.items():
+            if n != rows[first]:
+                raise UserError(
+                    f"layer '{name}' of {side} has {n} rows and '{first}' has {rows[first]}: "
+                    "all layers must see the same stimuli."
+                )
+        self.rows = rows[first]
+
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Tensor]:
+        return {name: self._tensors[name][start:stop] for name in names}
+
+
+def select_pairs(x: Any, y: Any, pairs: str | Sequence[Pair]) -> list[Pair]:
+    """Names of the layer pairs: ``all``, ``matched`` (i-th with i-th), or a list that is checked."""
+    if isinstance(pairs, str):
+        _check_choice("pairs", pairs, ("all", "matched"))
+        if pairs == "all":
+            return [(a, b) for a in x.layers for b in y.layers]
+        if len(x.layers) != len(y.layers):
+            raise UserError(
+                f"pairs='matched' needs as many layers on both sides, not {len(x.layers)} and {len(y.layers)}: "
+                "use pairs='all' or a list of name pairs."
+            )
+        return list(zip(x.layers, y.layers, strict=True))
+    chosen = [(a, b) for a, b in dict.fromkeys(tuple(p) for p in pairs)]
+    for a, b in chosen:
+        for name, side, layers in ((a, "x", x.layers), (b, "y", y.layers)):
+            if name not in layers:
+                raise UserError(f"pairs names layer '{name}', which {side} does not have: it has {', '.join(layers)}.")
+    return chosen
+
+
+def resolve_device(device: str) -> torch.device:
+    """The device of that name; ``auto`` is a GPU where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        raise UserError(f"device={device} is not a device: use auto, cpu, cuda or cuda:N.") from None
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device={device}, but no CUDA device can be used here: use device=cpu or device=auto.")
+    return resolved
+
+
+def _check_choice(name: str, value: object, choices: Any) -> None:
+    if value not in choices:
+        raise UserError(f"{name}={value!r} is not known: choose from {', '.join(choices)}.")

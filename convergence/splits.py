@@ -1,0 +1,128 @@
+"""One fold held out: the training and held-out statistics of a layer, and of a pair of layers.
+
+Training moments are sums over the other folds, never "all minus one": a unit that is silent on the training
+stimuli then has exactly zero variance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from convergence.moments import Pair, Side
+
+# A unit is dead when its spread is below this share of its level: float32 rounding of a constant stays below it.
+_DEAD = 1e-6
+
+
+@dataclass
+class LayerSplit:
+    """Statistics of the units that live in the training folds (N of them), at one fold.
+
+    Attributes
+    ----------
+    n_train, n_test : samples.
+    live : (N_all,) bool, units whose training variance is not numerically zero.
+    train : (N, N) training scatter Σ (x - m)(x - m)ᵀ around the training mean m.
+    test : (N, N) held-out scatter around the held-out mean.
+    drift : (N,) held-out mean minus training mean.
+    varies : (N,) bool, units that are not constant in the held-out fold.
+    """
+
+    n_train: int
+    n_test: int
+    live: Tensor
+    mean_train: Tensor
+    mean_test: Tensor
+    train: Tensor
+    test: Tensor
+    varies: Tensor
+
+    @property
+    def drift(self) -> Tensor:
+        return self.mean_test - self.mean_train
+
+    @cached_property
+    def all_live(self) -> bool:
+        return bool(self.live.all())
+
+    @cached_property
+    def variance_train(self) -> Tensor:
+        return self.train.diagonal()
+
+    @cached_property
+    def variance_test(self) -> Tensor:
+        return self.test.diagonal()
+
+    @cached_property
+    def dead(self) -> int:
+        """Units left out: dead in training, or constant in the held-out fold."""
+        return len(self.live) - int(self.varies.sum())
+
+    @cached_property
+    def eigen(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues (r,) and eigenvectors (N, r) of the training scatter, on its numerical range."""
+        values, vectors = torch.linalg.eigh(self.train)
+        size = max(len(values), self.n_train)
+        kept = values > size * torch.finfo(values.dtype).eps * values.amax() if len(values) else values > 0
+        return values[kept], vectors[:, kept]
+
+
+@dataclass
+class PairSplit:
+    """Cross scatter of a pair of layers at one fold: ``train`` and ``test`` are (N_x, N_y), each about its mean."""
+
+    train: Tensor
+    test: Tensor
+
+    @property
+    def transposed(self) -> PairSplit:
+        return PairSplit(self.train.T, self.test.T)
+
+
+def layer_split(side: Side, name: str, counts: list[int], k: int) -> LayerSplit:
+    """Statistics of layer ``name`` with fold ``k`` held out."""
+    n_test = counts[k]
+    n_train = sum(counts) - n_test
+    sums, products = _others(side.sums[name], k), _others(side.products[name], k)
+    mean, mean_test = sums / n_train, side.sums[name][k] / n_test
+    train = products.addr_(mean, mean, alpha=-n_train)
+    test = torch.addr(side.products[name][k], mean_test, mean_test, alpha=-n_test)
+    shift = side.shift[name]
+    live = _alive(train.diagonal(), n_train, mean, shift)
+    varies = _alive(test.diagonal(), n_test, mean_test, shift) & live
+    if not bool(live.all()):
+        mean, mean_test, varies = mean[live], mean_test[live], varies[live]
+        train, test = train[live][:, live], test[live][:, live]
+    return LayerSplit(n_train, n_test, live, mean, mean_test, train, test, varies)
+
+
+def pair_split(cross: dict[Pair, Tensor], pair: Pair, x: LayerSplit, y: LayerSplit, k: int) -> PairSplit:
+    """Cross scatter of ``pair`` with fold ``k`` held out, of live units only."""
+    train, test = _others(cross[pair], k), cross[pair][k]
+    if not x.all_live:
+        train, test = train[x.live], test[x.live]
+    if not y.all_live:
+        train, test = train[:, y.live], test[:, y.live]
+    return PairSplit(
+        train=torch.addr(train, x.mean_train, y.mean_train, alpha=-x.n_train),
+        test=torch.addr(test, x.mean_test, y.mean_test, alpha=-x.n_test),
+    )
+
+
+def _others(parts: Tensor, k: int) -> Tensor:
+    """Sum over all folds but ``k``, as a new tensor."""
+    rest = [j for j in range(len(parts)) if j != k]
+    total = parts[rest[0]].clone()
+    for j in rest[1:]:
+        total += parts[j]
+    return total
+
+
+def _alive(scatter: Tensor, n: int, mean: Tensor, shift: Tensor) -> Tensor:
+    """Spread above rounding: compared with the unit's level and with its distance from the shift."""
+    level = (mean + shift).square() + mean.square()
+    return scatter > n * _DEAD**2 * level
