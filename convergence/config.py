@@ -30,6 +30,16 @@ class OnError(Enum):
     skip = "skip"
 
 
+class Library(Enum):
+    torchvision = "torchvision"
+    timm = "timm"
+
+
+class Optimizer(Enum):
+    sgd = "sgd"
+    adamw = "adamw"
+
+
 class Pairs(Enum):
     all = "all"
     matched = "matched"
@@ -81,11 +91,12 @@ class SeedsConfig:
 class TrainingConfig:
     epochs: int = 6
     batch_size: int = 128
-    learning_rate: float = 0.05
+    learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    optimizer: Optimizer = Optimizer.sgd
     warmup: float = 0.1  # share of all steps
-    augment: bool = True
+    augment: bool = True  # shifts by up to an eighth of the image
     early_checkpoints: int = 6  # log-spaced steps inside the first epoch
 
 
@@ -93,24 +104,26 @@ class TrainingConfig:
 class ModelConfig:
     """What every source of networks has: which layers are tapped, and how maps become units."""
 
-    source: str = MISSING  # recipe | torchvision | timm
     name: str = MISSING
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     layers: list[str] | None = None  # patterns (shell style) on module names; null: the default layers
-    units: Units | None = None  # null: center for maps, cls or mean for tokens
+    units: Units | None = None  # null: center for maps, cls for tokens
+    image_size: int | None = None  # null: the model's own, for recipes the images' own
 
 
 @dataclass
 class RecipeConfig(ModelConfig):
-    source: str = "recipe"
+    """An architecture of ours, trained here from seeds."""
+
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 @dataclass
 class LibraryConfig(ModelConfig):
-    """A torchvision or timm architecture. weights null and checkpoints null: untrained networks from `seeds.init`."""
+    """A torchvision or timm architecture. Without weights and checkpoints: untrained networks from `seeds.init`."""
 
-    weights: list[str] | None = None  # the library's own, by name or tag; null together with checkpoints: untrained
+    library: Library = MISSING
+    weights: list[str] | None = None  # the library's own, by name or tag
     checkpoints: list[str] | None = None  # the user's files
 
 

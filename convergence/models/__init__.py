@@ -1,0 +1,116 @@
+"""Where a network comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from convergence.config import DatasetConfig, LibraryConfig, ModelConfig, RecipeConfig
+from convergence.errors import UserError
+from convergence.models import recipes
+from convergence.models.network import Network, describe, hash_weights
+from convergence.models.preprocess import for_images
+from convergence.stimuli import load
+from convergence.stimuli.base import digest
+from convergence.training import Checkpoint, Images, train
+
+_VERSION = 1  # of recipes and training: raise it whenever the same seeds give other weights
+
+
+def networks(config: ModelConfig, dataset: DatasetConfig, *, folder: Path, device: torch.device) -> list[Network]:
+    """The trained networks of a model; recipes are trained as far as they are missing, under ``folder``."""
+    if isinstance(config, LibraryConfig):
+        from convergence.models import library
+
+        return library.networks(config)
+    return [run[-1] for run in trajectories(config, dataset, folder=folder, device=device)]
+
+
+def untrained(config: ModelConfig, dataset: DatasetConfig, *, folder: Path, device: torch.device) -> list[Network]:
+    """The same architecture before training, one network for each seed of initialisation."""
+    if isinstance(config, LibraryConfig):
+        from convergence.models import library
+
+        return library.untrained(config)
+    return [run[0] for run in trajectories(config, dataset, folder=folder, device=device)]
+
+
+def trajectories(
+    config: ModelConfig, dataset: DatasetConfig, *, folder: Path, device: torch.device
+) -> list[list[Network]]:
+    """For each seed of a recipe, the networks at all its checkpoints, in order of steps.
+
+    Raises
+    ------
+    UserError
+        If seeds don't match, or the training set has fewer than two classes.
+    """
+    assert isinstance(config, RecipeConfig)
+    inits, orders = list(config.seeds.init), list(config.seeds.order or config.seeds.init)
+    if len(inits) != len(orders):
+        raise UserError(
+            f"model.seeds.init has {len(inits)} seeds and model.seeds.order has {len(orders)}: give as many, or "
+            "leave order out."
+        )
+    if len(set(zip(inits, orders, strict=True))) < len(inits):
+        raise UserError(f"model.seeds.init={inits} names a network twice: give different seeds.")
+    stimuli = load(dataset, "train")
+    if len(stimuli.classes) < 2:
+        raise UserError(f"{stimuli.name} has {len(stimuli.classes)} class: training needs at least two.")
+    preprocess = for_images(stimuli, config.image_size)
+    shown = config.image_size or preprocess.pixels(stimuli, [0]).shape[-1]
+    runs = []
+    for init, order in zip(inits, orders, strict=True):
+        label = f"seed{init}" if init == order else f"init{init}-order{order}"
+        training = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
+        key = digest(_VERSION, config.name, config.image_size, training, stimuli.fingerprint, init, order)[:12]
+        build = partial(recipes.build, config.name, len(stimuli.classes), init)
+        layers, units = describe(
+            build().eval(), torch.zeros(1, 3, shown, shown), config.layers, config.units, config.name
+        )
+
+        def load_images() -> tuple[Images, Images]:
+            pair = (stimuli, load(dataset, "test"))
+            return tuple(  # type: ignore[return-value]
+                Images(preprocess.pixels(s, range(len(s))), s.labels, preprocess.normalise) for s in pair
+            )
+
+        checkpoints = train(
+            build,
+            load_images,
+            len(stimuli),
+            config.training,
+            order,
+            folder / f"{config.name}-{stimuli.name}-{label}-{key}",
+            device,
+            f"{config.name} {label}",
+        )
+        runs.append(
+            [
+                Network(
+                    model=config.name,
+                    weights=label if c.step else f"untrained-{label}",
+                    seed=init,
+                    step=c.step,
+                    epoch=c.epoch,
+                    weights_hash=hash_weights(c.weights()),
+                    layers=layers,
+                    units=units,
+                    preprocess=preprocess,
+                    classes=stimuli.classes,
+                    builder=partial(_restored, build, c),
+                )
+                for c in checkpoints
+            ]
+        )
+    return runs
+
+
+def _restored(build: partial[nn.Module], checkpoint: Checkpoint) -> nn.Module:
+    model = build()
+    model.load_state_dict(checkpoint.weights())
+    return model

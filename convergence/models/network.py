@@ -1,0 +1,75 @@
+"""One network: its weights, its layers, and the way images enter it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from convergence.config import Units
+from convergence.errors import UserError
+from convergence.models.layers import Layer, choose
+from convergence.models.preprocess import Preprocess
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that can be built whenever it is needed.
+
+    Attributes
+    ----------
+    model, weights : the architecture's name, and a label of the weights ("seed0", "IMAGENET1K_V1", a file's name).
+    seed, step, epoch : of the training, where known; step and epoch are 0 for an untrained network.
+    weights_hash : SHA-256 of all tensors, with their names, shapes and types.
+    layers : what is tapped, in forward order.
+    units : how maps, or tokens, become units.
+    classes : names of the outputs, where known.
+    """
+
+    model: str
+    weights: str
+    seed: int | None
+    step: int | None
+    epoch: float | None
+    weights_hash: str
+    layers: Mapping[str, Layer]
+    units: Units
+    preprocess: Preprocess
+    classes: tuple[str, ...] | None
+    builder: Callable[[], nn.Module]
+
+    def build(self) -> nn.Module:
+        """The network with its weights, in eval mode."""
+        return self.builder().eval()
+
+    @property
+    def depths(self) -> dict[str, float]:
+        """Depth of each layer, from 0 (the first) to 1 (the last)."""
+        last = max(1, len(self.layers) - 1)
+        return {name: i / last for i, name in enumerate(self.layers)}
+
+
+def describe(
+    model: nn.Module, example: Tensor, patterns: Sequence[str] | None, units: Units | None, name: str
+) -> tuple[dict[str, Layer], Units]:
+    """The layers to tap and the rule for units: the user's, else the centre of maps and the class token of tokens."""
+    layers = choose(model.eval(), example, patterns, name)
+    tokens = [layer for layer in layers.values() if len(layer.shape) == 2]
+    if units is None:
+        units = Units.cls if tokens else Units.center
+    if tokens and units is Units.center:
+        raise UserError(f"model.units=center needs maps, and {name}'s layers give tokens: use cls, mean or samples.")
+    return layers, units
+
+
+def hash_weights(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors with their names, shapes and types."""
+    sha = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        sha.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return sha.hexdigest()
