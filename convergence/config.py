@@ -139,6 +139,8 @@ class MetricConfig:
 
 @dataclass
 class AxisConfig:
+    """What an experiment compares."""
+
     name: str = MISSING
 
 

@@ -49,7 +49,7 @@ def score(
 ) -> pd.DataFrame:
     """Held-out scores of all ``pairs`` of layers, the columns ``COLUMNS``, in the order of ``pairs``.
 
-    ``advance(n)`` is told of every n pairs done. ``chunk`` (stimuli read at a time) follows from the budget if None.
+    ``advance(n)`` is told of every n pairs done on one fold. ``chunk`` (stimuli read at a time) follows from the budget if None.
 
     Raises
     ------
@@ -67,9 +67,7 @@ def score(
     for tile in _tiles(x, y, applicable, folds, memory_gb * 2**30):
         step = chunk or _chunk(x, y, tile, memory_gb * 2**30)
         moments = accumulate(x, y, tile, fold, device=device, chunk=step)
-        tables.append(_score_tile(moments, tile, metrics, DIRECTIONS[directions]))
-        if advance is not None:
-            advance(len(tile))
+        tables.append(_score_tile(moments, tile, metrics, DIRECTIONS[directions], advance))
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     place = {pair: i for i, pair in enumerate(applicable)}
     where = [place[pair] for pair in zip(table.layer_x, table.layer_y, strict=True)]
@@ -155,12 +153,18 @@ class _Row:
 
 
 def _score_tile(
-    moments: Moments, pairs: Sequence[Pair], metrics: Sequence[str], directions: Sequence[str]
+    moments: Moments,
+    pairs: Sequence[Pair],
+    metrics: Sequence[str],
+    directions: Sequence[str],
+    advance: Callable[[int], None] | None,
 ) -> pd.DataFrame:
     rows: list[_Row] = []
     with _workers() as pool:
         for k in range(len(moments.counts)):
             rows += _Fold(moments, pairs, k, directions, pool).score(metrics)
+            if advance is not None:
+                advance(len(pairs))
     table = pd.DataFrame([row.key for row in rows])
     numbers = torch.stack([row.numbers for row in rows]).cpu().numpy()
     table[["score", "score_global", "score_transport"]] = numbers

@@ -28,7 +28,7 @@ _BINS = 720
 _SUPERSAMPLING = 2
 _BATCH = 500
 _DRAWS = 48
-_GROUND_CONTRAST = 0.35  # of background textures: an object must stand out at 32 pixels
+_GROUND_CONTRAST = 0.3  # of background textures: an object must stand out at 32 pixels
 RENDERINGS = ("natural", "outline", "silhouette", "sketch", "texture_swap", "cue_conflict")
 SPLITS = {"train": 0, "test": 1}
 
@@ -247,8 +247,10 @@ def _ink(rendering: str, margin: Array, z: Array, u: Array, v: Array, pixel: flo
 
 def _paint(margin: Array, family: NDArray[np.int64], z: Array, u: Array, v: Array, pixel: float) -> Array:
     ground = np.floor(z[:, 9] * len(FAMILIES)).astype(np.int64)
-    inside = _textured(family, u, v, z[:, 10:18], z[:, 18:21], z[:, 21:24], contrast=0.8)
-    outside = _textured(ground, u, v, z[:, 24:32], z[:, 32:35], z[:, 35:38], contrast=_GROUND_CONTRAST)
+    # Objects are brighter than their ground more often than not, in each channel by chance.
+    bright, dim = 0.45 + 0.55 * z[:, 18:24], 0.5 * z[:, 32:38]
+    inside = _textured(family, u, v, z[:, 10:18], bright[:, :3], 0.4 * bright[:, 3:], contrast=0.9)
+    outside = _textured(ground, u, v, z[:, 24:32], dim[:, :3], dim[:, 3:], contrast=_GROUND_CONTRAST)
     cover = _coverage(margin, pixel)[:, None]
     rgb = cover * inside + (1 - cover) * outside
     # Light falls from one side; the exposure varies.

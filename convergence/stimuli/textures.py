@@ -16,7 +16,7 @@ def texture(family: str, u: Plane, v: Plane, draws: NDArray[np.float64]) -> Plan
     ``draws`` (B, 8) uniform numbers choose orientation, frequency and phase of each image.
     """
     angle = (draws[:, 0] * np.pi)[:, None, None]
-    frequency = (2 * np.pi * (3.0 + 3.0 * draws[:, 1]))[:, None, None]
+    frequency = (2 * np.pi * (1.8 + 1.4 * draws[:, 1]))[:, None, None]
     phase = (2 * np.pi * draws[:, 2])[:, None, None]
     other = (2 * np.pi * draws[:, 3])[:, None, None]
     along = np.cos(angle) * u + np.sin(angle) * v

@@ -1,0 +1,220 @@
+"""Forward hooks: one pass over the stimuli, all layers, reduced to units as they appear.
+
+The responses go to the cache in chunks of stimuli, under a key that holds everything they depend on, so that whoever
+comes first extracts them, a killed job loses at most a chunk, and no more than a chunk is ever in memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convergence import units as rules
+from convergence.cache import ANSWER, Cached, Entry, key
+from convergence.config import Units
+from convergence.errors import UserError
+from convergence.progress import progress
+
+_VERSION = 1  # of the extraction: raise it whenever the numbers change
+_CHUNK_BYTES = 64 * 2**20
+_log = logging.getLogger("convergence")
+
+
+def extract(
+    network: Any, stimuli: Any, *, cache: Path, device: torch.device, batch_size: int, workers: int, memory_gb: float
+) -> Cached:
+    """Responses of all tapped layers to all stimuli, from the cache or by one forward pass.
+
+    Parameters
+    ----------
+    network : a :class:`convergence.models.network.Network`.
+    stimuli : a :class:`convergence.stimuli.base.Stimuli`.
+
+    Raises
+    ------
+    UserError
+        If a response is not finite (the layer and the stimulus), the batch axis is not the stimulus axis, the module is
+        compiled or scripted, or ``units=flatten`` would take more memory than there is.
+    """
+    entry = Entry(
+        cache
+        / "activations"
+        / key(
+            version=_VERSION,
+            weights=network.weights_hash,
+            architecture=network.model,
+            preprocess=network.preprocess.describe(),
+            stimuli=stimuli.fingerprint,
+            layers=list(network.layers),
+            units=network.units.value,
+        )
+    )
+    found = entry.open()
+    if found is not None:
+        return found
+    per_stimulus = sum(_values(layer.shape, network.units) for layer in network.layers.values())
+    if network.units is Units.flatten and per_stimulus * 4 * batch_size > memory_gb * 2**30:
+        raise UserError(
+            f"units=flatten gives {per_stimulus:,} units of {network.model}, {per_stimulus * 4 / 2**20:.0f} MiB for each "
+            f"stimulus and more than memory_gb={memory_gb:g} for a batch of {batch_size}: tap fewer layers, or use "
+            "units=center."
+        )
+    chunk = max(1, min(len(stimuli), _CHUNK_BYTES // (4 * per_stimulus)))
+    _fill(entry, network, stimuli, device, batch_size, workers, chunk)
+    found = entry.open()
+    assert found is not None
+    return found
+
+
+def _values(shape: tuple[int, ...], units: Units) -> int:
+    if len(shape) == 1:
+        return shape[0]
+    total = 1
+    for side in shape:
+        total *= side
+    if units in (Units.flatten, Units.samples):
+        return total
+    return shape[0] if len(shape) == 3 else shape[-1]
+
+
+def _fill(
+    entry: Entry, network: Any, stimuli: Any, device: torch.device, batch_size: int, workers: int, chunk: int
+) -> None:
+    """Write the chunks that are missing, then the entry's index."""
+    model = network.build().to(device)
+    _refuse_compiled(model, network.model)
+    model = model.to(memory_format=torch.channels_last)
+    starts = [s for s in range(0, len(stimuli), chunk) if not entry.has_chunk(s)]
+    name = f"Extracting {network.model} {network.weights}"
+    with taps(model, list(network.layers), network.units) as taken, progress(name, len(stimuli), "images") as advance:
+        advance(len(stimuli) - sum(min(chunk, len(stimuli) - s) for s in starts))
+        for start in starts:
+            stop = min(start + chunk, len(stimuli))
+            parts: list[dict[str, Tensor]] = []
+            for indices, images in _batches(network, stimuli, range(start, stop), batch_size, workers):
+                for kept in _forward(model, images, device, taken):
+                    parts.append(kept)
+                advance(len(indices))
+            joined = {layer: torch.cat([p[layer] for p in parts]) for layer in parts[0]}
+            _check(joined, network, stimuli, start, stop)
+            entry.write_chunk(start, joined)
+    entry.finish(list(network.layers), stimuli.ids, stimuli.labels, known=network.classes == stimuli.classes)
+
+
+def _forward(model: nn.Module, images: Tensor, device: torch.device, taken: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """Units of one batch; a batch that does not fit on the device is halved."""
+    try:
+        with torch.inference_mode():
+            logits = model(images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last))
+        kept = {layer: units.float().cpu() for layer, units in taken.items()}
+        if isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == len(images):
+            kept[ANSWER] = logits.argmax(dim=1, keepdim=True).cpu()
+    except torch.cuda.OutOfMemoryError:
+        if len(images) == 1:
+            raise
+        _log.warning("a batch of %d did not fit on the device and was halved.", len(images))
+        torch.cuda.empty_cache()
+        for half in images.chunk(2):
+            yield from _forward(model, half, device, taken)
+        return
+    yield kept
+
+
+@contextmanager
+def taps(model: nn.Module, layers: Sequence[str], units: Units) -> Iterator[dict[str, Tensor]]:
+    """A dictionary that each forward pass fills with the units of ``layers``; the hooks are removed afterwards.
+
+    A module called twice gives ``name`` and ``name:1``. Only the units that are kept are cloned, since a later
+    in-place operation may overwrite the map.
+    """
+    taken: dict[str, Tensor] = {}
+    wanted = set(layers)
+    modules = dict(model.named_modules())
+    hooks: list[Any] = []
+    calls: dict[str, int] = {}
+    batch = 0
+
+    def start(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        nonlocal batch
+        batch = len(inputs[0])
+        taken.clear()
+        calls.clear()
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            again = calls.get(name, 0)
+            calls[name] = again + 1
+            label = f"{name}:{again}" if again else name
+            if label not in wanted:
+                return
+            tensor = output[0] if isinstance(output, tuple | list) else output
+            if len(tensor) != batch:
+                raise UserError(
+                    f"layer '{name}' gives {len(tensor)} rows for {batch} images: its first axis is not the "
+                    "stimulus, so it can't be tapped; choose other layers with model.layers."
+                )
+            taken[label] = rules.reduce(tensor, units.value).clone()
+
+        return hook
+
+    try:
+        hooks.append(model.register_forward_pre_hook(start))
+        for name in dict.fromkeys(layer.split(":")[0] for layer in layers):
+            if name not in modules:
+                raise UserError(f"layer '{name}' is not a module of the network.")
+            hooks.append(modules[name].register_forward_hook(keep(name)))
+        yield taken
+    finally:
+        for handle in hooks:
+            handle.remove()
+
+
+def _refuse_compiled(model: nn.Module, name: str) -> None:
+    if isinstance(model, torch.jit.ScriptModule) or hasattr(model, "_orig_mod"):
+        raise UserError(f"{name} is a compiled or scripted module, whose layers can't be tapped: give the plain module.")
+
+
+def _batches(
+    network: Any, stimuli: Any, rows: range, batch_size: int, workers: int
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Batches of input, prepared by worker processes if there are any."""
+    batches = [list(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size)]
+    prepare = _Prepare(network.preprocess, stimuli, batches)
+    if workers == 0 or len(batches) == 1:
+        images: Any = map(prepare.__getitem__, range(len(batches)))
+    else:
+        from torch.utils.data import DataLoader
+
+        images = DataLoader(prepare, batch_size=None, num_workers=min(workers, len(batches)))  # type: ignore[arg-type]
+    yield from zip(batches, images, strict=True)
+
+
+class _Prepare:
+    """What the workers do: the i-th batch of input."""
+
+    def __init__(self, preprocess: Any, stimuli: Any, batches: list[list[int]]) -> None:
+        self.preprocess, self.stimuli, self.batches = preprocess, stimuli, batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, i: int) -> Tensor:
+        return self.preprocess(self.stimuli, self.batches[i])
+
+
+def _check(parts: dict[str, Tensor], network: Any, stimuli: Any, start: int, stop: int) -> None:
+    for layer, values in parts.items():
+        if len(values) != stop - start:
+            raise UserError(f"layer '{layer}' of {network.model} gave {len(values)} rows for {stop - start} stimuli.")
+        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+            row = int((~torch.isfinite(values.reshape(len(values), -1)).all(dim=1)).nonzero()[0])
+            raise UserError(
+                f"layer '{layer}' of {network.model} ({network.weights}) has a NaN or infinite response to stimulus "
+                f"{stimuli.ids[start + row]}: check the weights and that image."
+            )

@@ -1,0 +1,130 @@
+"""Responses on disk: content-addressed, checked, and safe to share between jobs.
+
+An entry is a folder named by its key. It holds chunks of stimuli, each whole or not there and with a checksum of its
+own, and at last an index. Nothing is ever changed in place: two jobs that extract the same entry write the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from convergence.files import write_atomic
+
+ANSWER = "<answer>"  # the network's own answer to each stimulus, beside its layers
+_log = logging.getLogger("convergence")
+
+
+def key(**parts: Any) -> str:
+    """Name of the entry that depends on ``parts`` and on nothing else."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    sha = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        sha.update(f"{name}{tuple(tensors[name].shape)}".encode())
+        sha.update(tensors[name].contiguous().view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+class Entry:
+    """One network's responses to one list of stimuli, in the making."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def _chunk(self, start: int) -> Path:
+        return self.folder / f"chunk-{start:08d}.safetensors"
+
+    def has_chunk(self, start: int) -> bool:
+        """Whether the chunk is there and whole; a broken one is removed, with a warning."""
+        path = self._chunk(start)
+        if not path.exists():
+            return False
+        try:
+            with safe_open(path, framework="pt") as handle:
+                tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+                good = handle.metadata()["checksum"] == _checksum(tensors)
+        except Exception:
+            good = False
+        if not good:
+            _log.warning("%s is broken and is extracted again.", path)
+            path.unlink(missing_ok=True)
+        return good
+
+    def write_chunk(self, start: int, tensors: dict[str, Tensor]) -> None:
+        tensors = {name: t.contiguous() for name, t in tensors.items()}
+        meta = {"checksum": _checksum(tensors)}
+        write_atomic(self._chunk(start), lambda path: save_file(tensors, path, metadata=meta))
+
+    def finish(self, layers: Sequence[str], ids: Sequence[str], labels: Tensor, known: bool) -> None:
+        """Write the index: which chunks, which stimuli, and the accuracy where the classes are known."""
+        starts = sorted(int(p.stem.split("-")[1]) for p in self.folder.glob("chunk-*.safetensors"))
+        accuracy = None
+        if known:
+            answers = []
+            for start in starts:
+                with safe_open(self._chunk(start), framework="pt") as handle:
+                    if ANSWER in handle.keys():  # noqa: SIM118
+                        answers.append(handle.get_tensor(ANSWER)[:, 0])
+            if sum(map(len, answers)) == len(labels):
+                accuracy = float((torch.cat(answers) == labels).double().mean())
+        index = {"layers": list(layers), "ids": list(ids), "starts": starts, "accuracy": accuracy}
+        write_atomic(self.folder / "index.json", lambda path: path.write_text(json.dumps(index)))
+
+    def open(self) -> Cached | None:
+        """The responses if the entry is finished and every chunk whole, else None."""
+        try:
+            index = json.loads((self.folder / "index.json").read_text())
+            starts, ids, layers = index["starts"], tuple(index["ids"]), index["layers"]
+        except (OSError, ValueError, KeyError):
+            return None
+        if not starts or not all([self.has_chunk(start) for start in starts]):
+            return None
+        chunks = {start: self._chunk(start) for start in starts}
+        return Cached(chunks, layers, ids, index["accuracy"], self.folder.name)
+
+
+class Cached:
+    """Responses read from the cache, as a Representation."""
+
+    def __init__(
+        self,
+        chunks: dict[int, Path],
+        layers: Sequence[str],
+        ids: tuple[str, ...],
+        accuracy: float | None,
+        fingerprint: str,
+    ) -> None:
+        self.ids, self.accuracy, self.fingerprint = ids, accuracy, fingerprint
+        self.rows = len(ids)
+        self._chunks = chunks
+        self._ends = dict(zip(chunks, [*list(chunks)[1:], self.rows], strict=True))
+        first = next(iter(chunks.values()))
+        with safe_open(first, framework="pt") as handle:
+            shapes = {name: handle.get_slice(name).get_shape() for name in layers}
+        self.layers = {name: int(shape[-1]) for name, shape in shapes.items()}
+        self.positions = {name: int(shape[1]) if len(shape) == 3 else 1 for name, shape in shapes.items()}
+
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Tensor]:
+        """Responses to stimuli start … stop - 1; only these are read."""
+        stop = min(stop, self.rows)
+        parts: dict[str, list[Tensor]] = {name: [] for name in names}
+        for begin, path in self._chunks.items():
+            low, high = max(start, begin), min(stop, self._ends[begin])
+            if low >= high:
+                continue
+            with safe_open(path, framework="pt") as handle:
+                for name in names:
+                    parts[name].append(handle.get_slice(name)[low - begin : high - begin])
+        return {name: torch.cat(found) if len(found) > 1 else found[0] for name, found in parts.items()}
