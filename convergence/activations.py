@@ -107,7 +107,9 @@ def _fill(
     entry.finish(list(network.layers), stimuli.ids, stimuli.labels, known=network.classes == stimuli.classes)
 
 
-def _forward(model: nn.Module, images: Tensor, device: torch.device, taken: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+def _forward(
+    model: nn.Module, images: Tensor, device: torch.device, taken: dict[str, Tensor]
+) -> Iterator[dict[str, Tensor]]:
     """Units of one batch; a batch that does not fit on the device is halved."""
     try:
         with torch.inference_mode():
@@ -177,7 +179,9 @@ def taps(model: nn.Module, layers: Sequence[str], units: Units) -> Iterator[dict
 
 def _refuse_compiled(model: nn.Module, name: str) -> None:
     if isinstance(model, torch.jit.ScriptModule) or hasattr(model, "_orig_mod"):
-        raise UserError(f"{name} is a compiled or scripted module, whose layers can't be tapped: give the plain module.")
+        raise UserError(
+            f"{name} is a compiled or scripted module, whose layers can't be tapped: give the plain module."
+        )
 
 
 def _batches(

@@ -127,9 +127,7 @@ def _label(network: Network) -> str:
     return f"{network.model} {network.weights}"
 
 
-def _score(
-    cfg: Config, comparison: Comparison, images: Stimuli, device: torch.device, folder: Path
-) -> pd.DataFrame:
+def _score(cfg: Config, comparison: Comparison, images: Stimuli, device: torch.device, folder: Path) -> pd.DataFrame:
     """Rows of one comparison, in the columns of the results."""
     x, y = (
         extract(

@@ -1,0 +1,157 @@
+"""Fig 1A: score against depth, per metric. Fig 1B: layer × layer heatmaps, Procrustes above soft matching."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from convergence.figures import style
+
+_HEATMAPS = ("procrustes", "soft_matching")
+_PAIR = ["source_model", "source_weights", "target_model", "target_weights"]
+
+
+def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
+    """``depth_profile`` and ``depth_heatmaps``, as PDF and PNG."""
+    trained, before = split(table)
+    paths = _profile(trained, before, folder)
+    shown = [m for m in _HEATMAPS if (trained.metric == m).any()] or [str(trained.metric.iloc[0])]
+    return paths + _heatmaps(trained, shown, folder)
+
+
+def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of trained and of untrained pairs; where nothing is trained, the untrained ones are the subject."""
+    untrained = (table.source_step == 0) & (table.target_step == 0)
+    if untrained.all():
+        return table, table[~untrained]
+    return table[~untrained], table[untrained]
+
+
+def corresponding(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of corresponding layers: the same name within an architecture; across, the nearest relative depth."""
+    if (table.source_model == table.target_model).all():
+        return table[table.source_layer == table.target_layer]
+    gap = (table.source_depth - table.target_depth).abs()
+    nearest = gap.groupby([table.source_model, table.target_model, table.source_layer]).transform("min")
+    return table[gap <= nearest + 1e-9]
+
+
+def profile(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Mean, low and high score per metric and depth, and what the band is over.
+
+    Both directions are averaged first. The band is one standard deviation over pairs of networks, over folds if there
+    is one pair.
+    """
+    rows = corresponding(table)
+    pair = rows[_PAIR].apply(
+        lambda r: " ".join(sorted((f"{r.iloc[0]}/{r.iloc[1]}", f"{r.iloc[2]}/{r.iloc[3]}"))), axis=1
+    )
+    rows = rows.assign(pair=pair, depth=rows[["source_depth", "target_depth"]].mean(axis=1).round(6))
+    over = "pair" if rows.pair.nunique() > 1 else "fold"
+    means = rows.groupby(["metric", "depth", over]).score.mean().groupby(["metric", "depth"]).agg(["mean", "std"])
+    means["std"] = means["std"].fillna(0)
+    return means.reset_index(), f"{rows.pair.nunique()} pairs of networks" if over == "pair" else "folds"
+
+
+def _profile(trained: pd.DataFrame, before: pd.DataFrame, folder: Path) -> list[Path]:
+    with style.pyplot() as plt:
+        figure, axes = plt.subplots(figsize=(style.COLUMN, 2.7))
+        means, over = profile(trained)
+        baseline = profile(before)[0] if len(before) else means.iloc[:0]
+        for metric, look in style.LOOKS.items():
+            line = means[means.metric == metric].sort_values("depth")
+            if line.empty:
+                continue
+            band = (line["mean"] - line["std"], line["mean"] + line["std"])
+            axes.fill_between(line.depth, *band, color=look["color"], alpha=0.18, linewidth=0)
+            hollow = {"markerfacecolor": "white"} if metric == "soft_matching" else {}
+            axes.plot(line.depth, line["mean"], clip_on=False, zorder=3, **look, **hollow)
+            faint = baseline[baseline.metric == metric].sort_values("depth")
+            axes.plot(faint.depth, faint["mean"], color=look["color"], linestyle=look["linestyle"], alpha=0.4, lw=0.8)
+        axes.set(xlabel="relative depth (0 first layer, 1 last)", ylabel="alignment (held-out r)", xlim=(0, 1))
+        low = min(0.0, float(np.nanmin([means["mean"].min(), baseline["mean"].min() if len(baseline) else 0])))
+        axes.set_ylim(low, 1.0)
+        handles, labels = axes.get_legend_handles_labels()
+        if len(baseline):
+            from matplotlib.lines import Line2D
+
+            handles.append(Line2D([], [], color="0.5", lw=0.8))
+            labels.append("untrained pair")
+        figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, handlelength=2.6)
+        figure.supxlabel(f"band: ± 1 s.d. over {over};  {_size(trained)}", fontsize=6.5, color="0.35")
+        return style.save(figure, folder, "depth_profile")
+
+
+def _size(table: pd.DataFrame) -> str:
+    row = table.iloc[0]
+    return f"M = {int(row.n_train + row.n_test):,}, {table.fold.nunique()} folds"
+
+
+def grid(table: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean score by source layer (rows) and target layer (columns), both in forward order.
+
+    Within one architecture both directions and all pairs are averaged; across, the first model is the source.
+    """
+    rows = table[table.metric == metric]
+    if rows.source_model.nunique() > 1:
+        rows = rows[rows.direction == "x->y"]
+    cells = rows.pivot_table(index="source_layer", columns="target_layer", values="score", aggfunc="mean")
+    sources = rows.drop_duplicates("source_layer").sort_values("source_depth").source_layer
+    targets = rows.drop_duplicates("target_layer").sort_values("target_depth").target_layer
+    return cells.reindex(index=sources, columns=targets)
+
+
+def _heatmaps(table: pd.DataFrame, metrics: list[str], folder: Path) -> list[Path]:
+    grids = {metric: grid(table, metric) for metric in metrics}
+    tallest = max(len(g) for g in grids.values())
+    height = min(4.2, max(2.2, 0.28 * tallest + 1.0))
+    with style.pyplot() as plt:
+        figure, panels = plt.subplots(len(metrics), 1, figsize=(style.COLUMN, height * len(metrics)), squeeze=False)
+        top = max(float(np.nanmax(g.to_numpy())) for g in grids.values())
+        image = None
+        for axes, (metric, cells) in zip(panels[:, 0], grids.items(), strict=True):
+            image = axes.imshow(cells, cmap="cividis", vmin=0, vmax=max(top, 1e-6), aspect="auto")
+            _mark(axes, cells.to_numpy())
+            _ticks(axes, cells, table)
+            axes.set_title(style.LOOKS[metric]["label"], fontsize=8, loc="left")
+        figure.colorbar(image, ax=panels, label="alignment (held-out r)", shrink=0.7, aspect=30)
+        from matplotlib.lines import Line2D
+
+        marks = [
+            Line2D([], [], color="0.55", marker="o", markerfacecolor="white", markeredgecolor="black", lw=1),
+            Line2D([], [], color="0.55", marker="x", markeredgecolor="red", lw=1, linestyle=":"),
+        ]
+        labels = ["best source for each target", "best target for each source"]
+        figure.legend(marks, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=6.5)
+        return style.save(figure, folder, "depth_heatmaps")
+
+
+def _mark(axes: Any, cells: np.ndarray) -> None:
+    """The maxima over rows (for each column) and over columns (for each row), joined by grey lines."""
+    filled = np.nan_to_num(cells, nan=-np.inf)
+    columns, rows = np.arange(cells.shape[1]), np.arange(cells.shape[0])
+    axes.plot(columns, filled.argmax(0), color="0.7", lw=1, marker="o", mfc="white", mec="black", mew=0.6, ms=4.5)
+    axes.plot(filled.argmax(1), rows, color="0.7", lw=1, ls=":", marker="x", mec="red", mew=0.9, ms=4)
+
+
+def _ticks(axes: Any, cells: pd.DataFrame, table: pd.DataFrame) -> None:
+    def every(names: pd.Index, most: int) -> np.ndarray:
+        return np.arange(0, len(names), max(1, -(-len(names) // most)))
+
+    axes.spines[:].set_visible(False)
+    for axis, names, most in ((axes.yaxis, cells.index, 20), (axes.xaxis, cells.columns, 14)):
+        places = every(names, most)
+        axis.set_ticks(places, [_short(str(names[i])) for i in places])
+        axis.set_tick_params(length=0, labelsize=6.5)
+    axes.tick_params(axis="x", rotation=90)
+    across = table.source_model.nunique() > 1
+    first = table[table.direction == "x->y"].iloc[0] if across else table.iloc[0]
+    axes.set_ylabel(f"source layer ({first.source_model})" if across else "source layer")
+    axes.set_xlabel(f"target layer ({first.target_model})" if across else "target layer")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 16 else "…" + name[-15:]

@@ -1,0 +1,56 @@
+"""One look for all figures: legible at one column's width, in grey, and to the colour-blind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from convergence.files import write_atomic
+
+COLUMN = 3.4  # inches
+# Colour, marker and line differ at once, and luminance falls from flexible to strict.
+LOOKS = {
+    "linear": {"color": "#E69F00", "marker": "o", "linestyle": "-", "label": "linear"},
+    "procrustes": {"color": "#009E73", "marker": "s", "linestyle": "--", "label": "Procrustes"},
+    "soft_matching": {"color": "#0072B2", "marker": "^", "linestyle": "-.", "label": "soft matching"},
+    "permutation": {"color": "#332288", "marker": "x", "linestyle": ":", "label": "permutation"},
+}
+
+
+@contextmanager
+def pyplot() -> Iterator[Any]:
+    """matplotlib.pyplot with the house's settings, without a display."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    settings = {
+        "font.size": 7.5,
+        "axes.labelsize": 7.5,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "legend.fontsize": 7,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.6,
+        "lines.linewidth": 1.2,
+        "lines.markersize": 3.5,
+        "pdf.fonttype": 42,
+        "figure.constrained_layout.use": True,
+    }
+    with plt.rc_context(settings):
+        yield plt
+        plt.close("all")
+
+
+def save(figure: Any, folder: Path, name: str) -> list[Path]:
+    """``name.pdf`` and ``name.png``, each whole or not there, without a date inside."""
+    paths = []
+    for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
+        path = folder / f"{name}.{kind}"
+        write_atomic(path, lambda p, k=kind, m=metadata: figure.savefig(p, format=k, dpi=300, metadata=m))  # type: ignore[misc]
+        paths.append(path)
+    return paths

@@ -1,0 +1,49 @@
+"""Hydra's side of the options: the schemas by name, and a config composed without the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from convergence import config
+
+_SCHEMAS = {
+    "schema/config": {"main": config.Config},
+    "schema/model": {"recipe": config.RecipeConfig, "library": config.LibraryConfig},
+    "schema/dataset": {
+        "base": config.DatasetConfig,
+        "shapes": config.ShapesConfig,
+        "files": config.FilesConfig,
+    },
+    "schema/metric": {"base": config.MetricConfig},
+    "schema/axis": {"depth": config.DepthConfig},
+}
+
+
+def register() -> None:
+    """Make the dataclasses known to Hydra, in groups of their own, so that no user is offered one as a choice."""
+    store = ConfigStore.instance()
+    for group, schemas in _SCHEMAS.items():
+        for name, node in schemas.items():
+            store.store(group=group, name=name, node=node)
+
+
+def conf_folder() -> Path:
+    """The YAML files: ``conf/`` of a checkout, or inside the installed package."""
+    here = Path(__file__).resolve().parent
+    checkout = here.parent / "conf"
+    return checkout if (checkout / "config.yaml").is_file() else here / "conf"
+
+
+def compose(overrides: Sequence[str] = ()) -> config.Config:
+    """The typed config of these overrides, as ``python -m convergence run`` would compose it; for notebooks."""
+    register()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        made = OmegaConf.to_object(hydra_compose("config", overrides=list(overrides)))
+    assert isinstance(made, config.Config)
+    return made
