@@ -61,9 +61,9 @@ def extract(
     per_stimulus = sum(_values(layer.shape, network.units) for layer in network.layers.values())
     if network.units is Units.flatten and per_stimulus * 4 * batch_size > memory_gb * 2**30:
         raise UserError(
-            f"units=flatten gives {per_stimulus:,} units of {network.model}, {per_stimulus * 4 / 2**20:.0f} MiB for each "
-            f"stimulus and more than memory_gb={memory_gb:g} for a batch of {batch_size}: tap fewer layers, or use "
-            "units=center."
+            f"units=flatten gives {per_stimulus:,} units of {network.model}, {per_stimulus * 4 / 2**20:.0f} MiB "
+            f"for each stimulus and more than memory_gb={memory_gb:g} for a batch of {batch_size}: tap fewer layers, "
+            "or use units=center."
         )
     chunk = max(1, min(len(stimuli), _CHUNK_BYTES // (4 * per_stimulus)))
     _fill(entry, network, stimuli, device, batch_size, workers, chunk)
@@ -179,9 +179,7 @@ def taps(model: nn.Module, layers: Sequence[str], units: Units) -> Iterator[dict
 
 def _refuse_compiled(model: nn.Module, name: str) -> None:
     if isinstance(model, torch.jit.ScriptModule) or hasattr(model, "_orig_mod"):
-        raise UserError(
-            f"{name} is a compiled or scripted module, whose layers can't be tapped: give the plain module."
-        )
+        raise UserError(f"{name} is compiled or scripted, and its layers can't be tapped: give the plain module.")
 
 
 def _batches(

@@ -89,7 +89,7 @@ class Entry:
             starts, ids, layers = index["starts"], tuple(index["ids"]), index["layers"]
         except (OSError, ValueError, KeyError):
             return None
-        if not starts or not all([self.has_chunk(start) for start in starts]):
+        if not starts or not all(self.has_chunk(start) for start in starts):
             return None
         chunks = {start: self._chunk(start) for start in starts}
         return Cached(chunks, layers, ids, index["accuracy"], self.folder.name)

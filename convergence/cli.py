@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def _log_plainly() -> None:
 
 
 def _run(words: list[str]) -> int:
-    failed: list[str] = []
+    failed: list[tuple[str, UserError]] = []
 
     def task(cfg: Any) -> None:
         from convergence import experiment
@@ -105,18 +106,21 @@ def _run(words: list[str]) -> int:
             table = experiment.run(cfg)
             _show(cfg, table)
         except UserError as error:
-            if cfg.debug or not _in_sweep():
-                raise
-            # One job's failure must not end the sweep.
+            # One job's failure must not end a sweep, nor be told in Hydra's words.
             from hydra.core.hydra_config import HydraConfig
 
             job = ",".join(HydraConfig.get().overrides.task)
-            _say(f"[{job}] {error}")
-            failed.append(job)
+            if cfg.debug:
+                raise
+            if _in_sweep():
+                _say(f"[{job}] {error}")
+            failed.append((job, error))
 
     _with_hydra(words, task)
+    if failed and len(failed[0]) and not any(w in ("-m", "--multirun") for w in words):
+        raise failed[0][1]
     if failed:
-        _say(f"{len(failed)} of the sweep's jobs failed: {'; '.join(failed)}.")
+        _say(f"{len(failed)} of the sweep's jobs failed: {'; '.join(job for job, _ in failed)}.")
     return 1 if failed else 0
 
 
@@ -182,7 +186,7 @@ def _with_hydra(words: list[str], task: Callable[[Any], None]) -> None:
 
 def _one_sentence(error: BaseException, words: list[str]) -> str:
     """The cause, without Hydra's advice on its own environment variables."""
-    causes = []
+    causes: list[list[str]] = []
     while error is not None and len(causes) < 5:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         causes.append(lines)
@@ -190,11 +194,14 @@ def _one_sentence(error: BaseException, words: list[str]) -> str:
     first = causes[0] or ["the options were not understood"]
     inner = causes[-1] or first
     message = first[0]
-    options = next(
-        (" ".join(lines[i + 1 :]) for lines in causes for i, x in enumerate(lines) if "Available options" in x), ""
-    )
-    if options:
-        return f"{message} The choices are {', '.join(options.split())}."
+    listed = [lines[i + 1 :] for lines in causes for i, line in enumerate(lines) if "Available options" in line]
+    if listed:
+        names = [line for line in listed[0] if " " not in line]
+        what = message.removeprefix("In 'config': ").rstrip(".")
+        return f"{what}: the choices are {', '.join(names)}."
+    if message.startswith("Error merging override"):
+        reason = causes[1][0] if len(causes) > 1 and causes[1] else "that is no value of it"
+        return f"{message.removeprefix('Error merging override ')}: {reason}."
     key = next((line.split("full_key:")[1].strip() for line in inner + first if "full_key:" in line), "")
     if "not in" in inner[0] or "Could not override" in message:
         typed = message.split("'")[1] if "'" in message else key
@@ -241,7 +248,7 @@ def _refuse_additions(words: list[str]) -> None:
 def _config_dirs(words: list[str]) -> list[Path]:
     flags = ("--config-dir", "-cd")
     named = [w.split("=", 1)[1] for w in words if w.startswith("--config-dir=")]
-    return [Path(p) for p in named + [b for a, b in zip(words, words[1:], strict=False) if a in flags]]
+    return [Path(p) for p in named + [b for a, b in pairwise(words) if a in flags]]
 
 
 def _show(cfg: Any, table: Any) -> None:
@@ -272,7 +279,7 @@ def _typed(cfg: Any) -> Any:
 def _figure(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(
-            "usage: convergence figure FOLDER …\n\nDraws the figures of the runs in these folders (or globs) anew, from parquet alone."
+            "usage: convergence figure FOLDER …\n\nDraws the figures of these runs (folders, globs) from parquet alone."
         )
         return 0 if words else 1
     from convergence import figures, results
@@ -310,10 +317,7 @@ def _list(words: list[str]) -> int:
         raise UserError(f"list {kind} is not known; did you mean list {near}?")
     if kind == "layers":
         return _list_layers(rest)
-    if kind == "models":
-        rows = _models()
-    else:
-        rows = _METRICS if kind == "metrics" else _DATASETS
+    rows = {"models": _models, "metrics": lambda: _METRICS, "datasets": lambda: _DATASETS}[kind]()
     pattern = rest[0] if rest else "*"
     shown = {n: text for n, text in rows.items() if fnmatch(n, pattern) or pattern in n}
     if not shown:

@@ -17,6 +17,7 @@ _REASONS = {
     errno.EROFS: "the file system is read-only: choose another folder",
     errno.EACCES: "permission is denied: choose another folder",
     errno.EPERM: "permission is denied: choose another folder",
+    errno.ENOENT: "no folder can be made there: choose another one",
     errno.ENOTDIR: "a part of the path is a file: choose another folder",
     errno.EEXIST: "a file of that name is in the way: choose another folder",
 }
@@ -36,7 +37,7 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomic(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` make a temporary file beside ``path``, then give it its name. Last writer wins, never a half file.
 
     Raises

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from convergence import config
 
-_SCHEMAS = {
+_SCHEMAS: dict[str, dict[str, type]] = {
     "schema/config": {"main": config.Config},
     "schema/model": {"recipe": config.RecipeConfig, "library": config.LibraryConfig},
     "schema/dataset": {

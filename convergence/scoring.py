@@ -49,7 +49,8 @@ def score(
 ) -> pd.DataFrame:
     """Held-out scores of all ``pairs`` of layers, the columns ``COLUMNS``, in the order of ``pairs``.
 
-    ``advance(n)`` is told of every n pairs done on one fold. ``chunk`` (stimuli read at a time) follows from the budget if None.
+    ``advance(n)`` is told of every n pairs done on one fold. ``chunk`` (stimuli read at a time) follows from the
+    budget if None.
 
     Raises
     ------

@@ -39,4 +39,4 @@ def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparis
 
 
 def _pairs(groups: list[list[Network]]) -> Iterator[tuple[Network, Network]]:
-    return combinations(groups[0], 2) if len(groups) == 1 else product(*groups)
+    yield from combinations(groups[0], 2) if len(groups) == 1 else product(groups[0], groups[1])

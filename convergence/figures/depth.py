@@ -11,7 +11,6 @@ import pandas as pd
 from convergence.figures import style
 
 _HEATMAPS = ("procrustes", "soft_matching")
-_PAIR = ["source_model", "source_weights", "target_model", "target_weights"]
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
@@ -46,9 +45,8 @@ def profile(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     is one pair.
     """
     rows = corresponding(table)
-    pair = rows[_PAIR].apply(
-        lambda r: " ".join(sorted((f"{r.iloc[0]}/{r.iloc[1]}", f"{r.iloc[2]}/{r.iloc[3]}"))), axis=1
-    )
+    ends = [rows[f"{end}_model"] + "/" + rows[f"{end}_weights"] for end in ("source", "target")]
+    pair = np.where(ends[0] < ends[1], ends[0] + " " + ends[1], ends[1] + " " + ends[0])
     rows = rows.assign(pair=pair, depth=rows[["source_depth", "target_depth"]].mean(axis=1).round(6))
     over = "pair" if rows.pair.nunique() > 1 else "fold"
     means = rows.groupby(["metric", "depth", over]).score.mean().groupby(["metric", "depth"]).agg(["mean", "std"])

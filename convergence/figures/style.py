@@ -27,7 +27,7 @@ def pyplot() -> Iterator[Any]:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    settings = {
+    settings: Any = {
         "font.size": 7.5,
         "axes.labelsize": 7.5,
         "xtick.labelsize": 7,

@@ -104,4 +104,4 @@ def load(model: nn.Module, state: Mapping[str, Tensor], path: Path, name: str) -
     ]
     if found:
         raise UserError(f"{path} is not a checkpoint of {name}: {'; '.join(found)}. Choose the architecture it is of.")
-    model.load_state_dict({n: v for n, v in state.items()}, strict=False)
+    model.load_state_dict(dict(state), strict=False)

@@ -74,9 +74,7 @@ def choose(model: nn.Module, example: Tensor, patterns: Sequence[str] | None, na
         if not wanted:
             plain = (nn.modules.conv._ConvNd, nn.Linear)
             wanted = [
-                n
-                for n in every
-                if isinstance(modules[n.split(":")[0]], plain) and not _SHORTCUTS & set(n.split(".")[:-1] + [n])
+                n for n in every if isinstance(modules[n.split(":")[0]], plain) and not _SHORTCUTS & {*n.split(".")}
             ]
         return {n: every[n] for n in wanted}
     chosen: set[str] = set()

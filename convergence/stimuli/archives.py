@@ -17,7 +17,7 @@ from convergence.errors import UserError
 from convergence.stimuli.base import ArrayStimuli, digest, select
 
 _FASHION = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-_DEBIAN_FASHION = Path("/usr/share/dataset-fashion-mnist")
+_DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
 _CIFAR = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 
 
@@ -103,7 +103,8 @@ def _download(config: FilesConfig, kind: str, places: list[Path], how: str) -> P
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{message} and could not be downloaded ({reason}): get it with `{how}`, or name its folder with dataset.root."
+            f"{message} and could not be downloaded ({reason}): get it with `{how}`, or name its folder with "
+            "dataset.root=PATH."
         ) from None
     return root
 

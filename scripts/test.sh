@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Environment, install with the test extra, linter, formatter, type checker, and the whole suite.
+# Arguments are handed to pytest: bash scripts/test.sh -k matching
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+environment test
+"$PYTHON" -m ruff check .
+"$PYTHON" -m ruff format --check .
+"$PYTHON" -m mypy
+exec "$PYTHON" -m pytest "$@"
