@@ -1,0 +1,77 @@
+"""The figures: what they show follows from the rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from convergence import figures, results
+from convergence.figures import depth
+from convergence.figures.summary import summary
+
+
+def table(seeds: int = 2, widths: tuple[int, int] = (5, 5), models: tuple[str, str] = ("a", "a")) -> pd.DataFrame:
+    """Rows whose score falls with the distance between layers, and is higher for trained pairs."""
+    rows = []
+    for step in (0, 100):
+        for s in range(seeds):
+            for t in range(s + 1, seeds):
+                for i in range(widths[0]):
+                    for j in range(widths[1]):
+                        x, y = i / (widths[0] - 1), j / (widths[1] - 1)
+                        ends = [(models[0], s, f"layer{i}", x), (models[1], t, f"layer{j}", y)]
+                        for direction, (a, b) in (("x->y", ends), ("y->x", ends[::-1])):
+                            for bonus, metric in ((0.1, "procrustes"), (0, "soft_matching")):
+                                for fold in range(2):
+                                    score = 0.6 + bonus + 0.2 * (step > 0) - abs(x - y) / 2 + 0.01 * fold
+                                    rows.append((a, b, step, direction, metric, fold, score))
+    frame = pd.DataFrame(rows, columns=["a", "b", "source_step", "direction", "metric", "fold", "score"])
+    for end, column in (("source", "a"), ("target", "b")):
+        parts = ["model", "seed", "layer", "depth"]
+        frame[[f"{end}_{p}" for p in parts]] = pd.DataFrame(frame[column].tolist(), index=frame.index)
+        frame[f"{end}_weights"] = "seed" + frame[f"{end}_seed"].astype(str)
+    frame = frame.assign(target_step=frame.source_step, axis="depth", run="r", n_train=80, n_test=20)
+    return results.conform(frame).to_pandas()
+
+
+@pytest.mark.parametrize(
+    "rows", [table(), table(3), table(widths=(5, 3), models=("a", "b"))], ids=["two seeds", "three", "across"]
+)
+def test_both_figures_are_drawn_as_pdf_and_png_and_again_to_the_same_bytes(rows: pd.DataFrame, tmp_path: Path) -> None:
+    paths = figures.draw(rows, tmp_path)
+    assert sorted(p.name for p in paths) == [
+        f"depth_{what}.{kind}" for what in ("heatmaps", "profile") for kind in ("pdf", "png")
+    ]
+    first = [p.read_bytes() for p in paths]
+    assert [p.read_bytes() for p in figures.draw(rows, tmp_path)] == first
+
+
+def test_the_profile_is_the_mean_of_corresponding_layers_of_trained_pairs() -> None:
+    trained, before = depth.split(table())
+    means, over = depth.profile(trained)
+    assert over == "folds"
+    assert means[means.metric == "procrustes"]["mean"].to_numpy() == pytest.approx(np.full(5, 0.905))
+    assert depth.profile(before)[0]["mean"].max() < 0.71
+    assert depth.profile(depth.split(table(3))[0])[1] == "3 pairs of networks"
+
+
+def test_across_architectures_layers_correspond_by_relative_depth() -> None:
+    rows = depth.corresponding(table(widths=(5, 3), models=("a", "b")))
+    gap = (rows.source_depth - rows.target_depth).abs()
+    assert gap.max() <= 0.25
+    assert set(rows[rows.direction == "x->y"].source_layer) == {f"layer{i}" for i in range(5)}
+
+
+def test_the_grid_is_in_forward_order_with_its_maxima_on_the_diagonal() -> None:
+    cells = depth.grid(depth.split(table())[0], "procrustes")
+    assert list(cells.index) == list(cells.columns) == [f"layer{i}" for i in range(5)]
+    assert (cells.to_numpy().argmax(axis=0) == np.arange(5)).all()
+
+
+def test_the_summary_names_first_middle_and_last_layers_within_80_columns() -> None:
+    text = summary(table())
+    assert "procrustes, untrained" in text
+    assert max(map(len, text.splitlines())) <= 80
