@@ -218,3 +218,13 @@ def test_writers_at_once_never_leave_a_broken_file(tmp_path: Path) -> None:
         list(pool.map(lambda _: results.write_shard(tmp_path, "same", table), range(40)))
     assert len(results.merge(tmp_path, ["same"])) == 500
     assert os.listdir(tmp_path / "shards") == ["same.parquet"]
+
+
+@pytest.mark.slow
+def test_a_failing_job_does_not_end_a_sweep(tmp_path: Path) -> None:
+    words = ["--multirun", "dataset.stimuli=5,100", "model.layers=[conv1]", "metric=procrustes", "figures=false"]
+    done = run(tmp_path, *words)
+    assert done.returncode == 1
+    assert "5 stimuli are too few for 5 folds" in done.stderr
+    assert "1 of the sweep's jobs failed: " in done.stderr
+    assert set(rows(tmp_path).n_train) == {80}
