@@ -13,7 +13,7 @@ from PIL import Image
 from convergence.config import DatasetConfig, FilesConfig, OnError, ShapesConfig
 from convergence.errors import UserError
 from convergence.stimuli import load
-from convergence.stimuli.shapes import CLASSES, RENDERINGS, conflicting_class
+from convergence.stimuli.shapes import CLASSES, RENDERINGS, _uniforms, conflicting_class, worn
 from convergence.stimuli.textures import FAMILIES
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -55,6 +55,18 @@ def test_conflicting_textures_belong_to_another_class() -> None:
     config = ShapesConfig(rendering="cue_conflict")
     other = conflicting_class(config, "test", range(400))
     assert ((other - torch.arange(400)) % len(FAMILIES) != 0).all()
+
+
+def test_texture_goes_with_class_with_the_set_probability_and_by_chance_when_swapped() -> None:
+    def share(rendering: str, reliability: float) -> float:
+        config = ShapesConfig(rendering=rendering, texture_reliability=reliability)
+        k = np.arange(4000)
+        family = worn(config, k % 16, _uniforms(0, "train", k)[:, :2])
+        return float((family == k % len(FAMILIES)).mean())
+
+    assert share("natural", 0.7) == pytest.approx(0.7, abs=0.03)
+    assert share("natural", 0.0) == 0
+    assert share("texture_swap", 0.7) == pytest.approx(1 / len(FAMILIES), abs=0.03)
 
 
 def test_unknown_renderings_are_refused() -> None:

@@ -152,10 +152,11 @@ def shapes(config: ShapesConfig, split: str) -> Shapes:
 def worn(config: ShapesConfig, label: NDArray[np.int64], draws: Array) -> NDArray[np.int64]:
     """Texture family of each object, (B,), from its class and two uniform draws."""
     own = label % len(FAMILIES)
+    if config.rendering == "texture_swap":
+        return np.floor(draws[:, 1] * len(FAMILIES)).astype(np.int64)  # any: it says nothing of the class
     other = (own + 1 + np.floor(draws[:, 1] * (len(FAMILIES) - 1)).astype(np.int64)) % len(FAMILIES)
-    reliable = config.texture_reliability if config.rendering != "texture_swap" else 0.0
-    if config.rendering == "cue_conflict":
-        reliable = 0.0  # "other" is then the family of some other class: see conflicting_class
+    # Under cue_conflict always that of some other class: conflicting_class tells which.
+    reliable = 0.0 if config.rendering == "cue_conflict" else config.texture_reliability
     return np.where(draws[:, 0] < reliable, own, other)
 
 
