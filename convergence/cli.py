@@ -172,7 +172,7 @@ def _with_hydra(words: list[str], task: Callable[[Any], None]) -> None:
     register()
     _refuse_additions(words)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, instead of Hydra's own lines
-    sys.argv = ["convergence run", *words]
+    sys.argv = ["convergence run", *_flags_first(words)]
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:
@@ -182,6 +182,20 @@ def _with_hydra(words: list[str], task: Callable[[Any], None]) -> None:
     except SystemExit as end:
         if end.code not in (0, None):
             raise UserError("the flags were not understood (see above): `convergence run --help` lists them.") from None
+
+
+_TAKE_A_VALUE = {"--cfg", "-c", "--config-dir", "-cd", "--config-name", "-cn", "--package", "-p", "--info", "-i"}
+
+
+def _flags_first(words: list[str]) -> list[str]:
+    """Hydra's parser refuses overrides on both sides of a flag: put the flags before all of them."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    takes = False
+    for word in words:
+        (flags if takes or word.startswith("-") else overrides).append(word)
+        takes = word in _TAKE_A_VALUE
+    return flags + overrides
 
 
 def _one_sentence(error: BaseException, words: list[str]) -> str:
