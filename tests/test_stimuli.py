@@ -124,6 +124,18 @@ def test_any_folder_of_class_folders_is_a_data_set(tmp_path: Path) -> None:
     assert test.image(0).size == (30, 20)
 
 
+def test_labels_mean_the_same_class_in_every_split(tmp_path: Path) -> None:
+    folder_of_classes(tmp_path / "train")
+    folder_of_classes(tmp_path / "test")
+    for path in (tmp_path / "test" / "ant").iterdir():
+        path.unlink()
+    (tmp_path / "test" / "ant").rmdir()
+    config = FilesConfig(name="image_folder", root=str(tmp_path), stimuli=None)
+    train, test = load(config, "train"), load(config, "test")
+    assert train.classes == test.classes == ("ant", "bee")
+    assert set(test.labels.tolist()) == {1}
+
+
 def test_a_broken_image_is_named_or_skipped_and_counted(tmp_path: Path) -> None:
     root = folder_of_classes(tmp_path / "test")
     (root / "bee" / "03.png").write_bytes(b"no image")

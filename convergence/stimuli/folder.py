@@ -64,8 +64,10 @@ def image_folder(config: FilesConfig, split: str) -> FileStimuli:
     if separate and base is None:
         raise UserError(f"{root} has no {' or '.join(_SPLITS[split])} folder, which this run needs: add it.")
     top = base or root
-    folders = sorted(p for p in top.iterdir() if p.is_dir() and not p.name.startswith("."))
-    found = [(path, i) for i, folder in enumerate(folders) for path in _files(folder)]
+    # Labels follow the classes of all splits, so that they mean the same in each.
+    tops = [root / n for names in _SPLITS.values() for n in names if (root / n).is_dir()] if separate else [top]
+    classes = sorted({p.name for t in tops for p in t.iterdir() if p.is_dir() and not p.name.startswith(".")})
+    found = [(path, i) for i, name in enumerate(classes) for path in _files(top / name)]
     if not separate:
         found = [item for item in found if _held_out(item[0].relative_to(top)) == (split == "test")]
     if not found:
@@ -81,9 +83,7 @@ def image_folder(config: FilesConfig, split: str) -> FileStimuli:
         _log.warning("%d broken images of %s were skipped.", skipped, top)
     paths = tuple(found[i][0] for i in chosen)
     ids = tuple(path.relative_to(top).as_posix() for path in paths)
-    return FileStimuli(
-        config.name, tuple(f.name for f in folders), ids, labels[chosen], digest(ids, hashes), skipped, paths=paths
-    )
+    return FileStimuli(config.name, tuple(classes), ids, labels[chosen], digest(ids, hashes), skipped, paths=paths)
 
 
 def _files(folder: Path) -> list[Path]:
