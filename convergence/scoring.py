@@ -297,17 +297,18 @@ class _Fold:
         spread = torch.outer(x.variance_train.rsqrt(), y.variance_train.rsqrt())
         correlation = (cross.train * spread).cpu().numpy()
         rows = []
-        one_to_one = None
-        if len(x.live) == len(y.live) and ("permutation" in metrics or len(x.varies) == len(y.varies)):
-            one_to_one = matching.assignment(correlation)
+        same_live = len(x.varies) == len(y.varies)
+        plan = matching.assignment(correlation) if same_live else None
         for metric in ("permutation", "soft_matching"):
             if metric not in metrics or (metric == "permutation" and len(x.live) != len(y.live)):
                 continue
-            shared = metric == "permutation" or len(x.varies) == len(y.varies)
-            plan = one_to_one if shared and one_to_one is not None else matching.transport(correlation)
+            one_to_one = metric == "permutation" or same_live
+            if not same_live:
+                plan = (matching.assignment if one_to_one else matching.transport)(correlation)
+            assert plan is not None
             left, right, masses = (torch.from_numpy(part).to(cross.test.device) for part in plan)
             transport = scores.transported(left, right, masses, x, y, cross.test)
-            if shared:
+            if one_to_one:
                 found = self._matched(left, right, x, y, cross.test)
             else:
                 weights = torch.zeros_like(cross.test).index_put_((left, right), masses, accumulate=True)
