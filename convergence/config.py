@@ -30,6 +30,17 @@ class OnError(Enum):
     skip = "skip"
 
 
+class Rendering(Enum):
+    """How `dataset=shapes` draws its images. The last two put on the object a texture of no class, or of another."""
+
+    natural = "natural"
+    outline = "outline"
+    silhouette = "silhouette"
+    sketch = "sketch"
+    texture_swap = "texture_swap"
+    cue_conflict = "cue_conflict"
+
+
 class Library(Enum):
     torchvision = "torchvision"
     timm = "timm"
@@ -54,7 +65,7 @@ class DatasetConfig:
 
     name: str = MISSING
     stimuli: int | None = 2000
-    seed: int = 0
+    seed: int = 0  # of the drawing, or of which images are chosen
     train_images: int | None = None  # how many images recipes are trained on (null: all)
 
 
@@ -62,8 +73,8 @@ class DatasetConfig:
 class ShapesConfig(DatasetConfig):
     name: str = "shapes"
     size: int = 32
-    texture_reliability: float = 0.7  # share of training images whose texture goes with their class
-    rendering: str = "natural"  # natural | outline | silhouette | sketch | texture_swap | cue_conflict
+    texture_reliability: float = 0.7  # share of the images whose texture goes with their class
+    rendering: Rendering = Rendering.natural
     train_images: int | None = 8000
 
 
