@@ -37,12 +37,17 @@ def _cross(t: Array) -> Array:
 
 
 def _heart(t: Array) -> Array:
-    s = np.sin(t)
-    return (2 - 2 * s + s * np.sqrt(np.abs(np.cos(t))) / (s + 1.4)) / 3.2
+    # The well-known curve by its parameter p, turned into radii.
+    p = np.linspace(-np.pi, np.pi, 4001)
+    x = 16 * np.sin(p) ** 3
+    y = 13 * np.cos(p) - 5 * np.cos(2 * p) - 2 * np.cos(3 * p) - np.cos(4 * p)
+    angle, radius = np.arctan2(y, x), np.hypot(x, y)
+    order = np.argsort(angle)
+    return np.interp((t + np.pi) % (2 * np.pi) - np.pi, angle[order], radius[order], period=2 * np.pi)
 
 
 def _drop(t: Array) -> Array:
-    return 0.62 + 0.38 * np.exp(-2.6 * (1 - np.sin(t)) ** 0.7)
+    return 0.6 + 0.7 * np.exp(-3.2 * np.sqrt(1 - np.sin(t)))
 
 
 def _half_disc(t: Array) -> Array:
@@ -74,7 +79,16 @@ CLASSES = tuple(_OUTLINES)
 
 
 def tables() -> Array:
-    """(16, BINS) radii of the outlines around the circle, of equal area, so that size tells nothing."""
+    """(16, BINS) radii around the centre of mass, of equal area, so that neither place nor size tells a class."""
+    return np.stack([_centred(outline) for outline in _OUTLINES.values()])
+
+
+def _centred(outline: Callable[[Array], Array]) -> Array:
+    fine = np.arange(10 * BINS) * (2 * np.pi / (10 * BINS))
+    points = outline(fine) * np.exp(1j * fine)
+    points = points - (2 / 3 * np.abs(points) ** 2 * points).sum() / (np.abs(points) ** 2).sum()
+    angle = np.angle(points)
+    order = np.argsort(angle)
     theta = np.arange(BINS) * (2 * np.pi / BINS)
-    radii = np.stack([outline(theta) for outline in _OUTLINES.values()])
-    return radii / np.sqrt((radii**2).mean(axis=1, keepdims=True))
+    radius = np.interp(theta, angle[order], np.abs(points)[order], period=2 * np.pi)
+    return radius / np.sqrt((radius**2).mean())
