@@ -30,17 +30,6 @@ class OnError(Enum):
     skip = "skip"
 
 
-class Rendering(Enum):
-    """How `dataset=shapes` draws its images. The last two put on the object a texture of no class, or of another."""
-
-    natural = "natural"
-    outline = "outline"
-    silhouette = "silhouette"
-    sketch = "sketch"
-    texture_swap = "texture_swap"
-    cue_conflict = "cue_conflict"
-
-
 class Library(Enum):
     torchvision = "torchvision"
     timm = "timm"
@@ -74,7 +63,7 @@ class ShapesConfig(DatasetConfig):
     name: str = "shapes"
     size: int = 32
     texture_reliability: float = 0.7  # share of the images whose texture goes with their class
-    rendering: Rendering = Rendering.natural
+    rendering: str = "natural"  # natural | outline | silhouette | sketch | texture_swap | cue_conflict
     train_images: int | None = 8000
 
 

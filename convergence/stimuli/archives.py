@@ -104,7 +104,7 @@ def _download(config: FilesConfig, kind: str, places: list[Path], how: str) -> P
     """Fetch with torchvision; where that fails or is not wanted, say where it looked and how to get it."""
     home = _homes(config)[-1]
     missing = f"{config.name} was not found in {', '.join(map(str, places))}"
-    get = f"get it with `{how}`, or name its folder with dataset.root"
+    get = f"get it with `{how}`, or name its folder with dataset.root=PATH"
     if not config.download:
         raise UserError(f"{missing}, and dataset.download=false: {get}.")
     torchvision_ops.ensure()

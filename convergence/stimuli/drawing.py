@@ -7,20 +7,19 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from convergence.config import Rendering
 from convergence.stimuli import outlines
 from convergence.stimuli.outlines import BINS, Array
 from convergence.stimuli.textures import FAMILIES, texture
 
 DRAWS = 48  # uniform numbers that describe an image
-INK = (Rendering.outline, Rendering.silhouette, Rendering.sketch)  # black on white, no texture
+INK = ("outline", "silhouette", "sketch")  # black on white, no texture
 _SUPERSAMPLING = 2
 _GROUND_CONTRAST = 0.3  # of background textures: an object must stand out at 32 pixels
 _tables = cache(outlines.tables)
 
 
 def draw(
-    label: NDArray[np.int64], family: list[str], z: Array, size: int, rendering: Rendering = Rendering.natural
+    label: NDArray[np.int64], family: list[str], z: Array, size: int, rendering: str = "natural"
 ) -> NDArray[np.uint8]:
     """Images, uint8 (B, 3, size, size).
 
@@ -33,7 +32,7 @@ def draw(
     fine = size * _SUPERSAMPLING
     axis = (np.arange(fine) + 0.5) / fine * 2 - 1
     u, v = np.broadcast_arrays(axis[None, None, :], -axis[None, :, None])
-    margin = _signed_margin(label, z, u, v, wobble=rendering is Rendering.sketch)
+    margin = _signed_margin(label, z, u, v, wobble=rendering == "sketch")
     pixel = 2.0 / size
     if rendering in INK:
         rgb = np.repeat(1 - _ink(rendering, margin, z, u, v, pixel)[:, None], 3, axis=1)
@@ -74,14 +73,14 @@ def _coverage(margin: Array, softness: float) -> Array:
     return np.clip(margin / softness + 0.5, 0, 1)
 
 
-def _ink(rendering: Rendering, margin: Array, z: Array, u: Array, v: Array, pixel: float) -> Array:
-    if rendering is Rendering.silhouette:
+def _ink(rendering: str, margin: Array, z: Array, u: Array, v: Array, pixel: float) -> Array:
+    if rendering == "silhouette":
         return _coverage(margin, pixel / 2)
     # By its slope, the margin along the ray becomes a distance across the line: one width all around. (The
     # slope is bounded, for it grows without end towards the centre, where there is no line.)
     down, across = np.gradient(margin, pixel / _SUPERSAMPLING, axis=(1, 2))
     distance = np.abs(margin) / np.clip(np.hypot(down, across), 0.5, 2.5)
-    if rendering is Rendering.outline:
+    if rendering == "outline":
         return np.clip(1.5 - distance / (0.9 * pixel), 0, 1)
     line = np.clip(1.5 - distance / (0.6 * pixel), 0, 1)
     angle = (np.pi * z[:, 43])[:, None, None]

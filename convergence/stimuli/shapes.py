@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from convergence.config import Rendering, ShapesConfig
+from convergence.config import ShapesConfig
 from convergence.errors import UserError
 from convergence.stimuli.base import Stimuli, as_image, digest
 from convergence.stimuli.drawing import DRAWS, INK, draw
@@ -25,6 +25,7 @@ from convergence.stimuli.outlines import CLASSES, Array
 from convergence.stimuli.textures import FAMILIES, FOREIGN
 
 _VERSION = 2  # of the drawing: raise it whenever a pixel changes
+RENDERINGS = ("natural", *INK, "texture_swap", "cue_conflict")
 _SPLITS = {"train": 0, "test": 1}
 _BATCH = 500
 _KEPT_BYTES = 2**28  # drawn images are kept up to this size: several networks see the same ones
@@ -81,8 +82,11 @@ def shapes(config: ShapesConfig, split: str) -> Shapes:
     Raises
     ------
     UserError
-        If the reliability is no probability, the size is too small, or no number of images is given.
+        If the rendering is unknown, the reliability is no probability, the size is too small, or no number of images
+        is given.
     """
+    if config.rendering not in RENDERINGS:
+        raise UserError(f"dataset.rendering={config.rendering} is not known: choose from {', '.join(RENDERINGS)}.")
     if not 0 <= config.texture_reliability <= 1:
         raise UserError(
             f"dataset.texture_reliability={config.texture_reliability} is no probability: give one from 0 to 1."
@@ -96,20 +100,18 @@ def shapes(config: ShapesConfig, split: str) -> Shapes:
             f"dataset.{option}={'null' if count is None else count}, but dataset=shapes draws as many images as it is "
             f"told: give a number from 1 on."
         )
-    reliability = config.texture_reliability if config.rendering is Rendering.natural else None
+    reliability = config.texture_reliability if config.rendering == "natural" else None
     k = np.arange(count)
-    conflict = config.rendering is Rendering.cue_conflict
+    conflict = config.rendering == "cue_conflict"
     return Shapes(
         name="shapes",
         classes=CLASSES,
         ids=tuple(f"shapes-{config.seed}-{split}-{i}" for i in range(count)),
         labels=torch.from_numpy(k % len(CLASSES)),
-        fingerprint=digest(
-            "shapes", _VERSION, config.seed, split, config.size, reliability, config.rendering.value, count
-        ),
+        fingerprint=digest("shapes", _VERSION, config.seed, split, config.size, reliability, config.rendering, count),
         config=config,
         split=split,
-        texture_labels=torch.from_numpy(_texture_labels(config, split, k)) if conflict else None,
+        texture_labels=conflicting_class(config, split, range(count)) if conflict else None,
     )
 
 
@@ -117,9 +119,9 @@ def worn(config: ShapesConfig, label: NDArray[np.int64], z: Array) -> list[str]:
     """Names of the textures that the objects wear, from their classes and the draws 0 and 1."""
     if config.rendering in INK:
         return [""] * len(label)
-    if config.rendering is Rendering.texture_swap:  # of no class: never seen in training
+    if config.rendering == "texture_swap":  # of no class: never seen in training
         return [FOREIGN[i] for i in np.floor(z[:, 1] * len(FOREIGN)).astype(np.int64)]
-    share = config.texture_reliability if config.rendering is Rendering.natural else 0.0
+    share = config.texture_reliability if config.rendering == "natural" else 0.0
     own = label % len(FAMILIES)
     return [FAMILIES[i] for i in np.where(z[:, 0] < share, own, _other(own, z))]
 
@@ -129,10 +131,11 @@ def _other(own: NDArray[np.int64], z: Array) -> NDArray[np.int64]:
     return (own + 1 + np.floor(z[:, 1] * (len(FAMILIES) - 1)).astype(np.int64)) % len(FAMILIES)
 
 
-def _texture_labels(config: ShapesConfig, split: str, k: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One of the two classes that share the conflicting texture, by draw 2."""
+def conflicting_class(config: ShapesConfig, split: str, indices: Sequence[int]) -> Tensor:
+    """The class whose texture each image wears under ``rendering=cue_conflict``, (n,): one of the two that share it."""
+    k = np.asarray(indices, dtype=np.int64)
     z = _uniforms(config.seed, split, k)
-    return _other(k % len(FAMILIES), z) + len(FAMILIES) * (z[:, 2] < 0.5)
+    return torch.from_numpy(_other(k % len(FAMILIES), z) + len(FAMILIES) * (z[:, 2] < 0.5))
 
 
 def _uniforms(seed: int, split: str, k: NDArray[np.int64]) -> Array:
