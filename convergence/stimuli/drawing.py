@@ -19,14 +19,14 @@ _tables = cache(outlines.tables)
 
 
 def draw(
-    label: NDArray[np.int64], family: list[str], z: Array, size: int, rendering: str = "natural"
+    label: NDArray[np.int64], family: NDArray[np.int64], z: Array, size: int, rendering: str = "natural"
 ) -> NDArray[np.uint8]:
     """Images, uint8 (B, 3, size, size).
 
     Parameters
     ----------
     label : (B,) which outline.
-    family : B names of the textures that the objects wear (ignored by the renderings in ink).
+    family : (B,) which texture the object wears (ignored by the renderings in ink).
     z : (B, DRAWS) uniform in [0, 1): pose, light, colours, the background, and the textures' own parameters.
     """
     fine = size * _SUPERSAMPLING
@@ -37,7 +37,7 @@ def draw(
     if rendering in INK:
         rgb = np.repeat(1 - _ink(rendering, margin, z, u, v, pixel)[:, None], 3, axis=1)
     else:
-        rgb = _paint(margin, np.array(family), z, u, v, pixel)
+        rgb = _paint(margin, family, z, u, v, pixel)
     coarse = rgb.reshape(len(label), 3, size, _SUPERSAMPLING, size, _SUPERSAMPLING).mean(axis=(3, 5))
     # Rounding hides differences in the last digit between machines' sines.
     return np.clip(np.round(coarse * 255), 0, 255).astype(np.uint8)
@@ -90,7 +90,7 @@ def _ink(rendering: str, margin: Array, z: Array, u: Array, v: Array, pixel: flo
 
 
 def _paint(margin: Array, family: Array, z: Array, u: Array, v: Array, pixel: float) -> Array:
-    ground = np.array(FAMILIES)[np.floor(z[:, 9] * len(FAMILIES)).astype(np.int64)]
+    ground = np.floor(z[:, 9] * len(FAMILIES)).astype(np.int64)
     # Objects are brighter than their ground more often than not, in each channel by chance.
     bright, dim = 0.45 + 0.55 * z[:, 18:24], 0.5 * z[:, 32:38]
     inside = _textured(family, u, v, z[:, 10:18], bright[:, :3], 0.4 * bright[:, 3:], contrast=0.9)
@@ -109,9 +109,9 @@ def _textured(family: Array, u: Array, v: Array, draws: Array, colour: Array, ot
     """(B, 3, S, S): a texture around one colour of each image, towards another."""
     size = u.shape[-1]
     intensity = np.empty((len(family), size, size))
-    for name in np.unique(family):
-        mine = family == name
+    for i in np.unique(family):
+        mine = family == i
         shape = (int(mine.sum()), size, size)
-        intensity[mine] = texture(str(name), np.broadcast_to(u, shape), np.broadcast_to(v, shape), draws[mine])
+        intensity[mine] = texture(FAMILIES[i], np.broadcast_to(u, shape), np.broadcast_to(v, shape), draws[mine])
     first, second = colour[:, :, None, None], other[:, :, None, None]
     return first + contrast * (second - first) * intensity[:, None]

@@ -22,7 +22,7 @@ from convergence.errors import UserError
 from convergence.stimuli.base import Stimuli, as_image, digest
 from convergence.stimuli.drawing import DRAWS, INK, draw
 from convergence.stimuli.outlines import CLASSES, Array
-from convergence.stimuli.textures import FAMILIES, FOREIGN
+from convergence.stimuli.textures import FAMILIES
 
 _VERSION = 2  # of the drawing: raise it whenever a pixel changes
 RENDERINGS = ("natural", *INK, "texture_swap", "cue_conflict")
@@ -115,15 +115,14 @@ def shapes(config: ShapesConfig, split: str) -> Shapes:
     )
 
 
-def worn(config: ShapesConfig, label: NDArray[np.int64], z: Array) -> list[str]:
-    """Names of the textures that the objects wear, from their classes and the draws 0 and 1."""
-    if config.rendering in INK:
-        return [""] * len(label)
-    if config.rendering == "texture_swap":  # of no class: never seen in training
-        return [FOREIGN[i] for i in np.floor(z[:, 1] * len(FOREIGN)).astype(np.int64)]
-    share = config.texture_reliability if config.rendering == "natural" else 0.0
+def worn(config: ShapesConfig, label: NDArray[np.int64], draws: Array) -> NDArray[np.int64]:
+    """Texture family of each object, (B,), from its class and two uniform draws."""
+    if config.rendering == "texture_swap":
+        return np.floor(draws[:, 1] * len(FAMILIES)).astype(np.int64)  # any: it says nothing of the class
     own = label % len(FAMILIES)
-    return [FAMILIES[i] for i in np.where(z[:, 0] < share, own, _other(own, z))]
+    # Under cue_conflict always that of some other class: conflicting_class tells which.
+    reliable = 0.0 if config.rendering == "cue_conflict" else config.texture_reliability
+    return np.where(draws[:, 0] < reliable, own, _other(own, draws))
 
 
 def _other(own: NDArray[np.int64], z: Array) -> NDArray[np.int64]:

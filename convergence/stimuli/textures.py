@@ -1,4 +1,4 @@
-"""Families of texture, as functions of the plane: eight that classes wear, two that none does."""
+"""Families of texture, as functions of the plane: eight, each worn by two classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 Plane = NDArray[np.float64]  # (B, S, S)
 
 FAMILIES = ("stripes", "checks", "dots", "rings", "waves", "blobs", "rays", "grain")
-FOREIGN = ("bricks", "spirals")
 
 
 def texture(family: str, u: Plane, v: Plane, draws: NDArray[np.float64]) -> Plane:
@@ -40,13 +39,6 @@ def texture(family: str, u: Plane, v: Plane, draws: NDArray[np.float64]) -> Plan
     elif family == "rays":
         turn = np.arctan2(v - 0.5 * np.sin(other), u - 0.5 * np.cos(other))
         wave = np.sin(np.round(8 + 8 * draws[:, 1])[:, None, None] * turn + phase)
-    elif family == "bricks":
-        row, column = frequency * along / 4 + phase, frequency * across / 8 + other
-        column = column + 0.5 * (np.floor(row) % 2)
-        wave = np.where((row % 1 < 0.25) | (column % 1 < 0.125), 1.0, -1.0)
-    elif family == "spirals":
-        x, y = u - 0.3 * np.cos(other), v - 0.3 * np.sin(other)
-        wave = np.sin(3 * np.arctan2(y, x) + 1.5 * frequency * np.hypot(x, y) + phase)
     else:
         wave = np.sin(3 * frequency * along + phase) * np.sin(3.3 * frequency * across + other) * 1.5
     return 0.5 + 0.5 * np.clip(wave, -1, 1)
