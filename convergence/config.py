@@ -54,7 +54,7 @@ class DatasetConfig:
 
     name: str = MISSING
     stimuli: int | None = 2000
-    seed: int = 0
+    seed: int = 0  # of the drawing, or of which images are chosen
     train_images: int | None = None  # how many images recipes are trained on (null: all)
 
 
@@ -62,7 +62,7 @@ class DatasetConfig:
 class ShapesConfig(DatasetConfig):
     name: str = "shapes"
     size: int = 32
-    texture_reliability: float = 0.7  # share of training images whose texture goes with their class
+    texture_reliability: float = 0.7  # share of the images whose texture goes with their class
     rendering: str = "natural"  # natural | outline | silhouette | sketch | texture_swap | cue_conflict
     train_images: int | None = 8000
 

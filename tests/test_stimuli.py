@@ -22,7 +22,7 @@ FASHION = Path("/usr/share/datasets/fashion-mnist")
 def test_shapes_are_the_same_on_every_machine() -> None:
     pixels = load(ShapesConfig(), "test").pixels(range(64))
     assert pixels.shape == (64, 3, 32, 32)
-    assert hashlib.sha256(pixels.numpy().tobytes()).hexdigest()[:16] == "f7647e165ab5d8be"
+    assert hashlib.sha256(pixels.numpy().tobytes()).hexdigest()[:16] == "e4872c4aaa49db6e"
 
 
 def test_image_k_depends_on_neither_the_batch_nor_the_number_of_images() -> None:

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from convergence.config import DatasetConfig, FilesConfig, ShapesConfig
+from convergence.errors import UserError
 from convergence.stimuli.base import Stimuli
 
 
 def load(config: DatasetConfig, split: str) -> Stimuli:
     """The images of a split: "train" (``train_images`` of them) or "test" (``stimuli`` held-out ones).
 
+    Data sets on disk that go by another name than the known ones are folders of class folders.
+
     Raises
     ------
     UserError
         If the data set is missing (where it was looked for, how to get it), broken, or smaller than asked for.
     """
-    if isinstance(config, ShapesConfig) or config.name == "shapes":
-        from convergence.stimuli.shapes import shapes
+    if split not in ("train", "test"):
+        raise ValueError(f"split={split!r} is neither 'train' nor 'test'")
+    from convergence.stimuli import archives, folder, shapes
 
-        return shapes(cast(ShapesConfig, config), split)
+    if isinstance(config, ShapesConfig):
+        return shapes.shapes(config, split)
     if config.name == "digits":
-        from convergence.stimuli.archives import digits
-
-        return digits(config, split)
-    from convergence.stimuli import archives, folder
-
+        return archives.digits(config, split)
+    if not isinstance(config, FilesConfig):
+        raise UserError(f"dataset.name={config.name} is no data set: leave the name as its group sets it.")
     loaders = {
         "fashion_mnist": archives.fashion_mnist,
         "cifar10": archives.cifar,
         "cifar100": archives.cifar,
         "imagenet": folder.imagenet,
     }
-    return loaders.get(config.name, folder.image_folder)(cast(FilesConfig, config), split)
+    return loaders.get(config.name, folder.image_folder)(config, split)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import hashlib
+import logging
 import os
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convergence import torchvision_ops
@@ -18,6 +23,7 @@ from convergence.stimuli.base import ArrayStimuli, digest, select
 
 _FASHION = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
+_log = logging.getLogger("convergence")
 _CIFAR = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 
 
@@ -36,82 +42,89 @@ def digits(config: DatasetConfig, split: str) -> ArrayStimuli:
 
 
 def fashion_mnist(config: FilesConfig, split: str) -> ArrayStimuli:
-    """Fashion-MNIST (Xiao et al. 2017): 28 × 28 grey images of clothes, padded to 32 × 32."""
+    """Fashion-MNIST (Xiao et al. 2017): 28 × 28 grey images of clothes, padded to 32 × 32.
+
+    Read from `root`, from where torchvision or Debian's package put it, else downloaded by torchvision.
+    """
     prefix = "train" if split == "train" else "t10k"
-    places = _fashion_places(config)
-    folder = next((p for p in places if _idx(p, f"{prefix}-images-idx3-ubyte") is not None), None)
+    names = (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
+    places = [place for home in _homes(config) for place in (home / "FashionMNIST/raw", home)]
+    if not config.root:
+        places.append(_DEBIAN_FASHION)
+    folder = next((place for place in places if all(_find(place, name) for name in names)), None)
     if folder is None:
-        folder = _download(config, "FashionMNIST", places, "apt-get install dataset-fashion-mnist") / "FashionMNIST/raw"
-    images, labels = _idx(folder, f"{prefix}-images-idx3-ubyte"), _idx(folder, f"{prefix}-labels-idx1-ubyte")
-    if images is None or labels is None:
-        raise UserError(f"{folder} lacks {prefix}-labels-idx1-ubyte of Fashion-MNIST: fetch the data set again.")
+        home = _download(config, "FashionMNIST", places, "apt-get install dataset-fashion-mnist")
+        folder = home / "FashionMNIST/raw"
+    images, labels = (_read_idx(folder, name) for name in names)
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise UserError(f"{folder} holds {images.shape} {prefix} images and {labels.shape} labels: fetch it again.")
     padded = torch.nn.functional.pad(torch.from_numpy(images), (2, 2, 2, 2))
     return _stimuli(config, split, "fashion_mnist", _FASHION, padded[:, None], torch.from_numpy(labels).long())
 
 
-def _fashion_places(config: FilesConfig) -> list[Path]:
-    """Where Debian's package and torchvision put the four files; only `root` where the user names one."""
-    roots = [Path(config.root)] if config.root else [_data_home()]
-    places = [place for root in roots for place in (root / "FashionMNIST/raw", root)]
-    return places if config.root else [*places, _DEBIAN_FASHION]
+def _find(folder: Path, name: str) -> Path | None:
+    """An idx file, packed or not."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
-def _idx(folder: Path, name: str) -> np.ndarray | None:
-    """An idx file, packed or not; None if it is not there."""
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            try:
-                content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-                axes = content[3]
-                shape = np.frombuffer(content, ">u4", count=axes, offset=4)
-                return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape).copy()
-            except (OSError, EOFError, ValueError, IndexError) as error:
-                raise UserError(f"{path} is broken ({error}): fetch the data set again.") from None
-    return None
+def _read_idx(folder: Path, name: str) -> NDArray[np.uint8]:
+    """The array in an idx file of bytes: magic, one length per axis, then the values."""
+    path = _find(folder, name)
+    if path is None:
+        raise UserError(f"{folder} lacks {name} of Fashion-MNIST: fetch the data set again.")
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        axes = content[3]
+        shape = np.frombuffer(content, ">u4", count=axes, offset=4)
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape).copy()
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+        raise UserError(f"{path} is broken ({error}): remove it and fetch the data set again.") from None
 
 
 def cifar(config: FilesConfig, split: str) -> ArrayStimuli:
     """CIFAR-10 or CIFAR-100 (Krizhevsky 2009): 32 × 32 photographs, as torchvision keeps them."""
     kind = _CIFAR[config.name]
-    root = Path(config.root) if config.root else _data_home()
     torchvision_ops.ensure()
     from torchvision import datasets
 
-    try:
-        data = getattr(datasets, kind)(root, train=split == "train", download=False)
-    except RuntimeError:
-        _download(config, kind, [root], f"torchvision.datasets.{kind}({str(root)!r}, download=True)")
-        data = getattr(datasets, kind)(root, train=split == "train", download=False)
+    is_train = split == "train"
+    for home in _homes(config):
+        with contextlib.suppress(RuntimeError):  # how torchvision says that it is missing or fails its checksums
+            data = getattr(datasets, kind)(home, train=is_train, download=False)
+            break
+    else:
+        home = _homes(config)[-1]
+        how = f"""python -c "from torchvision.datasets import {kind}; {kind}('{home}', download=True)\""""
+        data = getattr(datasets, kind)(_download(config, kind, _homes(config), how), train=is_train)
     images = torch.from_numpy(data.data).permute(0, 3, 1, 2)
     return _stimuli(config, split, config.name, tuple(data.classes), images, torch.tensor(data.targets))
 
 
 def _download(config: FilesConfig, kind: str, places: list[Path], how: str) -> Path:
-    """Fetch with torchvision into the data home; where that fails, say where it looked and how to get it."""
-    root = Path(config.root) if config.root else _data_home()
-    looked = ", ".join(str(p) for p in places)
-    message = f"{config.name} was not found in {looked}"
+    """Fetch with torchvision; where that fails or is not wanted, say where it looked and how to get it."""
+    home = _homes(config)[-1]
+    missing = f"{config.name} was not found in {', '.join(map(str, places))}"
+    get = f"get it with `{how}`, or name its folder with dataset.root=PATH"
     if not config.download:
-        raise UserError(
-            f"{message}, and dataset.download=false: get it with `{how}`, or name its folder with dataset.root."
-        )
+        raise UserError(f"{missing}, and dataset.download=false: {get}.")
     torchvision_ops.ensure()
     from torchvision import datasets
 
+    _log.info("%s: downloading it to %s.", missing, home)
     try:
-        getattr(datasets, kind)(root, train=True, download=True)
-    except Exception as error:
+        getattr(datasets, kind)(home, train=True, download=True)
+    except Exception as error:  # whatever a network, a mirror or a disk can do
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{message} and could not be downloaded ({reason}): get it with `{how}`, or name its folder with "
-            "dataset.root=PATH."
-        ) from None
-    return root
+        raise UserError(f"{missing}, and downloading it failed ({reason}): {get}.") from None
+    return home
 
 
-def _data_home() -> Path:
+def _homes(config: FilesConfig) -> list[Path]:
+    """The folders that torchvision is given as a root; the last is the one for downloads."""
+    if config.root:
+        return [Path(config.root)]
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "convergence"
+    return [Path("data"), Path(cache) / "convergence"]
 
 
 def _stimuli(
@@ -128,12 +141,6 @@ def _stimuli(
     array = images[chosen].expand(-1, 3, -1, -1).contiguous()
     names = chosen if numbers is None else torch.as_tensor(numbers)[chosen]
     ids = tuple(f"{name}-{split}-{int(i)}" for i in names)
-    content = digest(ids, hash_bytes(array.numpy().tobytes()))
-    return ArrayStimuli(name, classes, ids, labels[chosen].long(), content, array=array)
-
-
-def hash_bytes(content: bytes) -> str:
-    """SHA-256 of the content, in hexadecimal."""
-    import hashlib
-
-    return hashlib.sha256(content).hexdigest()
+    labels = labels[chosen].long()
+    content = digest(ids, classes, labels.tolist(), hashlib.sha256(array.numpy().tobytes()).hexdigest())
+    return ArrayStimuli(name, classes, ids, labels, content, array=array)

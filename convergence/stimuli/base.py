@@ -9,9 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+from convergence.errors import UserError
 
 
 def digest(*parts: Any) -> str:
@@ -68,7 +71,7 @@ class ArrayStimuli(Stimuli):
 
 def as_image(pixels: Tensor) -> Image.Image:
     """PIL image of uint8 (3, H, W)."""
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy(), "RGB")
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
 
 
 def select(labels: Tensor, count: int | None, seed: int, name: str, split: str) -> Tensor:
@@ -77,15 +80,16 @@ def select(labels: Tensor, count: int | None, seed: int, name: str, split: str) 
     Raises
     ------
     UserError
-        If there are fewer images than that.
+        If there are fewer images than that, or none is asked for.
     """
-    from convergence.errors import UserError
-
+    what = "stimuli" if split == "test" else "train_images"
+    if count is not None and count < 1:
+        raise UserError(f"dataset.{what}={count} leaves no images: ask for one or more, or for all with null.")
     if count is not None and count > len(labels):
-        what = "stimuli" if split == "test" else "train_images"
         raise UserError(
             f"dataset.{what}={count}, but the {split} split of {name} has {len(labels)} images: "
             f"ask for fewer, or for all with dataset.{what}=null."
         )
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    return order[:count]
+    # Sorting raw bits of Philox: unlike a library's shuffle, these are promised to stay the same across versions.
+    order = np.argsort(np.random.Philox(key=seed % 2**64).random_raw(len(labels)), kind="stable")
+    return torch.from_numpy(order[:count])

@@ -1,4 +1,4 @@
-"""Eight families of texture, as functions of the plane."""
+"""Families of texture, as functions of the plane: eight, each worn by two classes."""
 
 from __future__ import annotations
 
