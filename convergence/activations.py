@@ -16,18 +16,26 @@ import torch
 from torch import Tensor, nn
 
 from convergence import units as rules
-from convergence.cache import ANSWER, Cached, Entry, key
+from convergence.cache import ANSWER, Cached, Entry
 from convergence.config import Units
 from convergence.errors import UserError
-from convergence.progress import progress
+from convergence.stimuli.base import digest
 
-_VERSION = 1  # of the extraction: raise it whenever the numbers change
+_VERSION = 2  # of the extraction: raise it whenever the numbers change
 _CHUNK_BYTES = 64 * 2**20
 _log = logging.getLogger("convergence")
 
 
 def extract(
-    network: Any, stimuli: Any, *, cache: Path, device: torch.device, batch_size: int, workers: int, memory_gb: float
+    network: Any,
+    stimuli: Any,
+    *,
+    cache: Path,
+    device: torch.device,
+    batch_size: int,
+    workers: int,
+    memory_gb: float,
+    advance: Callable[[int], None] = lambda n: None,
 ) -> Cached:
     """Responses of all tapped layers to all stimuli, from the cache or by one forward pass.
 
@@ -35,6 +43,7 @@ def extract(
     ----------
     network : a :class:`convergence.models.network.Network`.
     stimuli : a :class:`convergence.stimuli.base.Stimuli`.
+    advance : told of every n stimuli done.
 
     Raises
     ------
@@ -45,18 +54,19 @@ def extract(
     entry = Entry(
         cache
         / "activations"
-        / key(
-            version=_VERSION,
-            weights=network.weights_hash,
-            architecture=network.model,
-            preprocess=network.preprocess.describe(),
-            stimuli=stimuli.fingerprint,
-            layers=list(network.layers),
-            units=network.units.value,
-        )
+        / digest(
+            _VERSION,
+            network.weights_hash,
+            network.model,
+            network.preprocess.describe(),
+            stimuli.fingerprint,
+            list(network.layers),
+            network.units.value,
+        )[:24]
     )
     found = entry.open()
     if found is not None:
+        advance(len(stimuli))
         return found
     per_stimulus = sum(_values(layer.shape, network.units) for layer in network.layers.values())
     if network.units is Units.flatten and per_stimulus * 4 * batch_size > memory_gb * 2**30:
@@ -66,7 +76,7 @@ def extract(
             "or use units=center."
         )
     chunk = max(1, min(len(stimuli), _CHUNK_BYTES // (4 * per_stimulus)))
-    _fill(entry, network, stimuli, device, batch_size, workers, chunk)
+    _fill(entry, network, stimuli, device, batch_size, workers, chunk, advance)
     found = entry.open()
     assert found is not None
     return found
@@ -84,38 +94,47 @@ def _values(shape: tuple[int, ...], units: Units) -> int:
 
 
 def _fill(
-    entry: Entry, network: Any, stimuli: Any, device: torch.device, batch_size: int, workers: int, chunk: int
+    entry: Entry,
+    network: Any,
+    stimuli: Any,
+    device: torch.device,
+    batch_size: int,
+    workers: int,
+    chunk: int,
+    advance: Callable[[int], None],
 ) -> None:
     """Write the chunks that are missing, then the entry's index."""
     model = network.build().to(device)
     _refuse_compiled(model, network.model)
     model = model.to(memory_format=torch.channels_last)
     starts = [s for s in range(0, len(stimuli), chunk) if not entry.has_chunk(s)]
-    name = f"Extracting {network.model} {network.weights}"
-    with taps(model, list(network.layers), network.units) as taken, progress(name, len(stimuli), "images") as advance:
+    with taps(model, list(network.layers), network.units) as taken:
         advance(len(stimuli) - sum(min(chunk, len(stimuli) - s) for s in starts))
         for start in starts:
             stop = min(start + chunk, len(stimuli))
             parts: list[dict[str, Tensor]] = []
             for indices, images in _batches(network, stimuli, range(start, stop), batch_size, workers):
-                for kept in _forward(model, images, device, taken):
+                for kept in _forward(model, images, device, taken, len(stimuli.classes)):
                     parts.append(kept)
                 advance(len(indices))
             joined = {layer: torch.cat([p[layer] for p in parts]) for layer in parts[0]}
             _check(joined, network, stimuli, start, stop)
             entry.write_chunk(start, joined)
-    entry.finish(list(network.layers), stimuli.ids, stimuli.labels, known=network.classes == stimuli.classes)
+    entry.finish(list(network.layers), stimuli.ids, stimuli.labels, known=network.classes in (None, stimuli.classes))
 
 
 def _forward(
-    model: nn.Module, images: Tensor, device: torch.device, taken: dict[str, Tensor]
+    model: nn.Module, images: Tensor, device: torch.device, taken: dict[str, Tensor], classes: int
 ) -> Iterator[dict[str, Tensor]]:
-    """Units of one batch; a batch that does not fit on the device is halved."""
+    """Units of one batch, and its answers if there are as many outputs as classes.
+
+    A batch that does not fit on the device is halved.
+    """
     try:
         with torch.inference_mode():
             logits = model(images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last))
         kept = {layer: units.float().cpu() for layer, units in taken.items()}
-        if isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == len(images):
+        if isinstance(logits, Tensor) and logits.shape == (len(images), classes):
             kept[ANSWER] = logits.argmax(dim=1, keepdim=True).cpu()
     except torch.cuda.OutOfMemoryError:
         if len(images) == 1:
@@ -123,7 +142,7 @@ def _forward(
         _log.warning("a batch of %d did not fit on the device and was halved.", len(images))
         torch.cuda.empty_cache()
         for half in images.chunk(2):
-            yield from _forward(model, half, device, taken)
+            yield from _forward(model, half, device, taken, classes)
         return
     yield kept
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -22,11 +21,6 @@ from convergence.files import write_atomic
 
 ANSWER = "<answer>"  # the network's own answer to each stimulus, beside its layers
 _log = logging.getLogger("convergence")
-
-
-def key(**parts: Any) -> str:
-    """Name of the entry that depends on ``parts`` and on nothing else."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:24]
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:
@@ -128,3 +122,28 @@ class Cached:
                 for name in names:
                     parts[name].append(handle.get_slice(name)[low - begin : high - begin])
         return {name: torch.cat(found) if len(found) > 1 else found[0] for name, found in parts.items()}
+
+
+class Joined:
+    """Responses of several networks side by side, as one Representation.
+
+    Parameters
+    ----------
+    parts : the networks' responses to the same stimuli.
+    labels : name of each layer of the whole → which part it is of, and its name there.
+    """
+
+    def __init__(self, parts: Sequence[Cached], labels: Mapping[str, tuple[int, str]]) -> None:
+        self.parts, self._labels = parts, labels
+        self.rows = parts[0].rows
+        self.layers = {label: parts[i].layers[name] for label, (i, name) in labels.items()}
+        self.positions = {label: parts[i].positions[name] for label, (i, name) in labels.items()}
+
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Tensor]:
+        """Responses to stimuli start … stop - 1."""
+        wanted: dict[int, list[str]] = {}
+        for label in names:
+            i, name = self._labels[label]
+            wanted.setdefault(i, []).append(name)
+        found = {i: self.parts[i].read(those, start, stop) for i, those in wanted.items()}
+        return {label: found[self._labels[label][0]][self._labels[label][1]] for label in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -38,6 +39,19 @@ class Library(Enum):
 class Optimizer(Enum):
     sgd = "sgd"
     adamw = "adamw"
+
+
+class Schedule(Enum):
+    """Learning rate after the warm-up."""
+
+    cosine = "cosine"
+    linear = "linear"
+    constant = "constant"
+
+
+class Augmentation(Enum):
+    shift = "shift"  # by up to an eighth of the image, edges repeated
+    flip = "flip"  # left to right, every other time
 
 
 class Pairs(Enum):
@@ -89,14 +103,16 @@ class SeedsConfig:
 
 @dataclass
 class TrainingConfig:
-    epochs: int = 6
+    epochs: int = 10
     batch_size: int = 128
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
     optimizer: Optimizer = Optimizer.sgd
     warmup: float = 0.1  # share of all steps
-    augment: bool = True  # shifts by up to an eighth of the image
+    schedule: Schedule = Schedule.cosine
+    augment: list[Augmentation] = field(default_factory=lambda: [Augmentation.shift])
+    mixed_precision: bool = False  # forward and backward in bfloat16, weights in float32
     early_checkpoints: int = 6  # log-spaced steps inside the first epoch
 
 
@@ -124,7 +140,8 @@ class LibraryConfig(ModelConfig):
 
     library: Library = MISSING
     weights: list[str] | None = None  # the library's own, by name or tag
-    checkpoints: list[str] | None = None  # the user's files
+    # The user's files: a path, a pattern such as runs/seed_{seed}/epoch_{epoch}.pth, or a list of these.
+    checkpoints: Any = None
 
 
 # ---------------------------------------------------------------- metric, axis, the whole
@@ -149,6 +166,13 @@ class DepthConfig(AxisConfig):
     name: str = "depth"
     pairs: Pairs = Pairs.all
     untrained: bool = True  # also score the untrained pair, the baseline that architecture alone gives
+
+
+@dataclass
+class TrainingAxisConfig(AxisConfig):
+    name: str = "training"
+    checkpoints: list[float] | None = None  # epochs done (0 untrained), null: all that every seed has
+    cross_time: bool = False  # also each checkpoint with each other one: seed A at step s with seed B at step t
 
 
 @dataclass

@@ -11,6 +11,7 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from convergence import folds, results, stimuli
 from convergence.activations import extract
-from convergence.alignment import resolve_device, select_pairs
-from convergence.axes import Comparison, depth
-from convergence.cache import Cached
+from convergence.alignment import resolve_device
+from convergence.axes import Comparison, depth, labels, training
+from convergence.cache import Cached, Joined
 from convergence.config import Config, LibraryConfig
 from convergence.files import only_one
+from convergence.models import patterns
 from convergence.models.network import Network
 from convergence.progress import progress
 from convergence.scoring import METRICS, score
@@ -33,7 +35,7 @@ from convergence.stimuli.base import Stimuli
 _log = logging.getLogger("convergence")
 # Options that change no number: they stay out of the hash that names the run.
 _RUNTIME = ("output", "cache", "device", "batch_size", "workers", "memory_gb", "force", "figures", "progress", "debug")
-_PLANS = {"depth": depth.plan}
+_PLANS = {"depth": depth.plan, "training": training.plan}
 
 
 def run(config: Config | DictConfig) -> pd.DataFrame:
@@ -88,7 +90,9 @@ def _plain(value: Any) -> Any:
 
 
 def _checkpoints(side: Any) -> list[str]:
-    return list(side.checkpoints or []) if isinstance(side, LibraryConfig) else []
+    if not isinstance(side, LibraryConfig):
+        return []
+    return [str(file.path) for run in patterns.runs(patterns.listed(side.checkpoints)) for file in run.files]
 
 
 def _hash_file(path: Path) -> str:
@@ -112,43 +116,49 @@ def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
     images = stimuli.load(cfg.dataset, "test")
     folds.assign(len(images), cfg.metric.folds)  # too few for the folds: said before anything is trained
     comparisons = _PLANS[cfg.axis.name](cfg, folder=Path(cfg.cache) / "networks", device=device)
+    opened: dict[int, Cached] = {}  # each network's responses are read and verified once
     for number, comparison in enumerate(comparisons, 1):
         if results.read_shard(folder, comparison.name) is None:
-            what = f"{_label(comparison.x)} × {_label(comparison.y)}"
-            _log.info("comparison %d of %d: %s", number, len(comparisons), what)
-            results.write_shard(folder, comparison.name, _score(cfg, comparison, images, device, folder))
+            _log.info("comparison %d of %d: %s", number, len(comparisons), comparison)
+            _extract(cfg, comparison, images, device, opened)
+            results.write_shard(folder, comparison.name, _score(cfg, comparison, opened, device, folder))
     table = results.merge(folder, [c.name for c in comparisons])
-    networks = {n.weights_hash: n for c in comparisons for n in (c.x, c.y)}
+    networks = {(n.model, n.weights_hash): n for c in comparisons for n in (*c.x, *c.y)}
     results.write_manifest(folder, _manifest(cfg, device, images, list(networks.values()), started))
     return table
 
 
-def _label(network: Network) -> str:
-    return f"{network.model} {network.weights}"
+def _extract(
+    cfg: Config, comparison: Comparison, images: Stimuli, device: torch.device, opened: dict[int, Cached]
+) -> None:
+    """Responses of the comparison's networks, by ``id`` of the network, as far as they are not open yet."""
+    needed = list({id(n): n for n in (*comparison.x, *comparison.y) if id(n) not in opened}.values())
+    with progress("Extracting", len(needed) * len(images), "images") as advance:
+        for network in needed:
+            opened[id(network)] = extract(
+                network,
+                images,
+                cache=Path(cfg.cache),
+                device=device,
+                batch_size=cfg.batch_size,
+                workers=cfg.workers,
+                memory_gb=cfg.memory_gb,
+                advance=advance,
+            )
+            if opened[id(network)].ids != images.ids:
+                raise AssertionError("a network saw other stimuli")  # a bug of ours, never a user's
 
 
-def _score(cfg: Config, comparison: Comparison, images: Stimuli, device: torch.device, folder: Path) -> pd.DataFrame:
+def _score(
+    cfg: Config, comparison: Comparison, opened: dict[int, Cached], device: torch.device, folder: Path
+) -> pd.DataFrame:
     """Rows of one comparison, in the columns of the results."""
-    x, y = (
-        extract(
-            network,
-            images,
-            cache=Path(cfg.cache),
-            device=device,
-            batch_size=cfg.batch_size,
-            workers=cfg.workers,
-            memory_gb=cfg.memory_gb,
-        )
-        for network in (comparison.x, comparison.y)
-    )
-    if x.ids != y.ids:
-        raise AssertionError("two networks saw different stimuli")  # a bug of ours, never a user's
-    pairs = select_pairs(x, y, cfg.axis.pairs.value)  # type: ignore[attr-defined]
-    with progress("Scoring", len(pairs) * cfg.metric.folds, "layer pairs × folds") as advance:
+    x, y = (Joined([opened[id(n)] for n in side], labels(side)) for side in (comparison.x, comparison.y))
+    with progress("Scoring", len(comparison.pairs) * cfg.metric.folds, "layer pairs × folds") as advance:
         table = score(
             x,
             y,
-            pairs,
+            comparison.pairs,
             metrics=[m for m in METRICS if m in {name.value for name in cfg.metric.names}],
             folds=cfg.metric.folds,
             seed=cfg.metric.seed,
@@ -160,25 +170,40 @@ def _score(cfg: Config, comparison: Comparison, images: Stimuli, device: torch.d
 
 
 def _rows(
-    cfg: Config, comparison: Comparison, responses: tuple[Cached, Cached], table: pd.DataFrame, run_id: str
+    cfg: Config, comparison: Comparison, responses: tuple[Joined, Joined], table: pd.DataFrame, run_id: str
 ) -> pd.DataFrame:
     """From the two sides x and y to the map's point of view: source and target."""
+    described = {end: _described(getattr(comparison, end), responses["xy".index(end)]) for end in "xy"}
     forward = table.direction == "x->y"
     parts = []
-    for mine, ends in ((forward, ("x", "y")), (~forward, ("y", "x"))):
-        part = table[mine].copy()
+    for mine, ends in ((forward, "xy"), (~forward, "yx")):
+        part = table[mine]
+        columns: dict[str, Any] = {}
         for role, end in zip(("source", "target"), ends, strict=True):
-            network = comparison.x if end == "x" else comparison.y
-            part[f"{role}_layer"] = part[f"layer_{end}"]
-            part[f"{role}_units"], part[f"{role}_dead"] = part[f"units_{end}"], part[f"dead_{end}"]
-            part[f"{role}_depth"] = part[f"layer_{end}"].map(network.depths)
-            part[f"{role}_model"], part[f"{role}_weights"] = network.model, network.weights
-            part[f"{role}_seed"], part[f"{role}_step"] = network.seed, network.step
-            part[f"{role}_epoch"] = network.epoch
-            part[f"{role}_accuracy"] = responses[0 if end == "x" else 1].accuracy
-        parts.append(part)
+            about = described[end].loc[part[f"layer_{end}"]]
+            columns |= {f"{role}_{name}": about[name].to_numpy() for name in about}
+            columns |= {f"{role}_{name}": part[f"{name}_{end}"].to_numpy() for name in ("units", "dead")}
+        parts.append(part.assign(**columns))
     rows = pd.concat(parts).sort_index()
     return rows.assign(axis=cfg.axis.name, dataset=cfg.dataset.name, condition=comparison.condition, run=run_id)
+
+
+def _described(networks: Sequence[Network], responses: Joined) -> pd.DataFrame:
+    """What the results say of each layer, by its label."""
+    rows = {}
+    for label, (i, layer) in labels(networks).items():
+        network = networks[i]
+        rows[label] = {
+            "layer": layer,
+            "depth": network.depths[layer],
+            "model": network.model,
+            "weights": network.weights,
+            "seed": network.seed,
+            "step": network.step,
+            "epoch": network.epoch,
+            "accuracy": responses.parts[i].accuracy,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").astype({"seed": "Int64", "step": "Int64"})
 
 
 def _manifest(

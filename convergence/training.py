@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from convergence.config import Optimizer, TrainingConfig
+from convergence.config import Augmentation, Optimizer, Schedule, TrainingConfig
 from convergence.errors import UserError
 from convergence.files import only_one, write_atomic
 from convergence.progress import progress
@@ -144,10 +144,13 @@ def _train(
                 rate = _learning_rate(config, at, total)
                 batch = order[place * config.batch_size : (place + 1) * config.batch_size].to(device)
                 chosen = pixels[batch]
-                if config.augment:
-                    chosen = _shift(chosen, _generator(order_seed, at, 1))
-                loss = _step(model, optimizer, training.normalise(chosen), labels[batch], rate)
-                if not math.isfinite(loss):
+                for purpose, augment in _AUGMENTS.items():
+                    if purpose in config.augment:
+                        chosen = augment(chosen, order_seed, at)
+                images = training.normalise(chosen)
+                loss = _step(model, optimizer, images, labels[batch], rate, config.mixed_precision)
+                # A step may leave broken weights behind a finite loss: they must not become a checkpoint.
+                if not math.isfinite(loss) or (step in saved and not _finite(model)):
                     raise UserError(
                         f"training {name} diverged at step {step} (learning rate {rate:.3g}): lower "
                         f"model.training.learning_rate; checkpoints before it are kept in {folder}."
@@ -157,15 +160,23 @@ def _train(
                 _save(folder, model, optimizer, step, step / per_epoch, _accuracy(model, held_out, device))
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, rate: float) -> float:
+def _step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, rate: float, mixed: bool
+) -> float:
     for group in optimizer.param_groups:
         group["lr"] = rate
     model.train()
-    loss = F.cross_entropy(model(images.contiguous(memory_format=torch.channels_last)), labels)
+    # bfloat16 has float32's range, so that gradients need no scaling.
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=mixed):
+        loss = F.cross_entropy(model(images.contiguous(memory_format=torch.channels_last)), labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
     return loss.item()
+
+
+def _finite(model: nn.Module) -> bool:
+    return all(bool(torch.isfinite(t).all()) for t in model.state_dict().values() if t.is_floating_point())
 
 
 def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
@@ -178,19 +189,22 @@ def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimize
 
 
 def _learning_rate(config: TrainingConfig, step: int, total: int) -> float:
-    """Linear warm-up, then a cosine to zero."""
+    """Linear warm-up, then the schedule: a cosine or a line to zero, or no change."""
     warm = max(1, round(config.warmup * total))
     if step < warm:
         return config.learning_rate * (step + 1) / warm
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+    done = (step - warm) / max(1, total - warm)
+    left = {Schedule.cosine: 0.5 * (1 + math.cos(math.pi * done)), Schedule.linear: 1 - done, Schedule.constant: 1.0}
+    return config.learning_rate * left[config.schedule]
 
 
 def _generator(seed: int, step: int, purpose: int) -> torch.Generator:
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 2 + purpose)
+    return torch.Generator().manual_seed((seed * 1_000_003 + step) * 3 + purpose)
 
 
-def _shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
+def _shift(pixels: Tensor, seed: int, step: int) -> Tensor:
     """Each image moved by up to an eighth of its side, edges repeated."""
+    generator = _generator(seed, step, 1)
     n, _, height, width = pixels.shape
     reach = max(1, width // 8)
     moves = torch.randint(-reach, reach + 1, (2, n, 1), generator=generator)
@@ -198,6 +212,15 @@ def _shift(pixels: Tensor, generator: torch.Generator) -> Tensor:
     columns = (torch.arange(width) + moves[1]).clamp(0, width - 1).to(pixels.device)
     image = torch.arange(n, device=pixels.device)[:, None, None]
     return pixels.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _flip(pixels: Tensor, seed: int, step: int) -> Tensor:
+    """Every other image mirrored, left to right."""
+    mirrored = torch.randint(0, 2, (len(pixels), 1, 1, 1), generator=_generator(seed, step, 2)).bool()
+    return torch.where(mirrored.to(pixels.device), pixels.flip(-1), pixels)
+
+
+_AUGMENTS = {Augmentation.shift: _shift, Augmentation.flip: _flip}
 
 
 @torch.inference_mode()

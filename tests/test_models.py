@@ -27,6 +27,10 @@ def recipe(**options: object) -> RecipeConfig:
     return RecipeConfig(name="tiny_resnet", seeds=SeedsConfig(init=[0]), training=training, **options)  # type: ignore[arg-type]
 
 
+def trained(config: RecipeConfig, dataset: ShapesConfig, *, folder: Path, device: torch.device) -> list[Network]:
+    return [run[-1] for run in models.trajectories(config, dataset, folder=folder, device=device)]
+
+
 def torchvision(**options: object) -> LibraryConfig:
     return LibraryConfig(name="resnet18", library=Library.torchvision, image_size=32, **options)  # type: ignore[arg-type]
 
@@ -35,14 +39,14 @@ def test_training_saves_step_0_early_steps_and_the_end_of_each_epoch(tmp_path: P
     run = models.trajectories(recipe(), SMALL, folder=tmp_path, device=CPU)[0]
     assert [n.step for n in run] == [0, 1, 2, 4, 8]
     assert run[-1].epoch == 2.0
-    assert run[0].weights == "untrained-seed0"
+    assert run[0].is_untrained
 
 
 def test_the_same_seeds_give_the_same_weights_and_each_seed_has_its_own_effect(tmp_path: Path) -> None:
     def last(init: int, order: int, place: str) -> Network:
         config = recipe()
         config.seeds = SeedsConfig(init=[init], order=[order])
-        return models.networks(config, SMALL, folder=tmp_path / place, device=CPU)[0]
+        return trained(config, SMALL, folder=tmp_path / place, device=CPU)[0]
 
     base = last(0, 0, "a").weights_hash
     assert last(0, 0, "b").weights_hash == base
@@ -52,32 +56,32 @@ def test_the_same_seeds_give_the_same_weights_and_each_seed_has_its_own_effect(t
 def test_a_training_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     code = (
         "import os, sys, torch\nfrom pathlib import Path\nfrom convergence import models, training\n"
-        "from tests.test_models import SMALL, recipe\n"
+        "from tests.test_models import SMALL, recipe, trained\n"
         "real = training._step\n"
         "count = iter(range(100))\n"
         "def step(*a):\n    if next(count) == 6: os.kill(os.getpid(), 9)\n    return real(*a)\n"
         "training._step = step\n"
-        "models.networks(recipe(), SMALL, folder=Path(sys.argv[1]), device=torch.device('cpu'))\n"
+        "trained(recipe(), SMALL, folder=Path(sys.argv[1]), device=torch.device('cpu'))\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "killed")], check=False)
     assert killed.returncode == -9
-    resumed = models.networks(recipe(), SMALL, folder=tmp_path / "killed", device=CPU)[0]
-    undisturbed = models.networks(recipe(), SMALL, folder=tmp_path / "whole", device=CPU)[0]
+    resumed = trained(recipe(), SMALL, folder=tmp_path / "killed", device=CPU)[0]
+    undisturbed = trained(recipe(), SMALL, folder=tmp_path / "whole", device=CPU)[0]
     assert resumed.weights_hash == undisturbed.weights_hash
 
 
 def test_a_broken_checkpoint_is_trained_again(tmp_path: Path) -> None:
-    before = models.networks(recipe(), SMALL, folder=tmp_path, device=CPU)[0].weights_hash
+    before = trained(recipe(), SMALL, folder=tmp_path, device=CPU)[0].weights_hash
     path = next(tmp_path.glob("*/step-0000002.safetensors"))
     path.write_bytes(path.read_bytes()[:100])
-    assert models.networks(recipe(), SMALL, folder=tmp_path, device=CPU)[0].weights_hash == before
+    assert trained(recipe(), SMALL, folder=tmp_path, device=CPU)[0].weights_hash == before
 
 
 def test_a_diverging_training_names_the_step_and_the_rate_and_keeps_what_is_good(tmp_path: Path) -> None:
     config = recipe()
     config.training.learning_rate = 1e30
     with pytest.raises(UserError, match=r"diverged at step \d+ \(learning rate .*lower model.training.learning_rate"):
-        models.networks(config, SMALL, folder=tmp_path, device=CPU)
+        trained(config, SMALL, folder=tmp_path, device=CPU)
     assert list(tmp_path.glob("*/step-0000000.safetensors"))
 
 
@@ -89,7 +93,7 @@ def test_recipes_have_their_layers(name: str, layers: int, units: Units, tmp_pat
     config = recipe()
     config.name, config.training.epochs = name, 0
     config.training.early_checkpoints = 0
-    network = models.networks(config, SMALL, folder=tmp_path, device=CPU)[0]
+    network = trained(config, SMALL, folder=tmp_path, device=CPU)[0]
     assert len(network.layers) == layers
     assert network.units is units
     depths = list(network.depths.values())
@@ -97,7 +101,7 @@ def test_recipes_have_their_layers(name: str, layers: int, units: Units, tmp_pat
 
 
 def test_resnet18_has_17_convolutions_and_a_linear_layer_without_shortcuts() -> None:
-    network = library.networks(torchvision())[0]
+    network = library.trajectories(torchvision())[0][-1]
     kinds = [layer.kind for layer in network.layers.values()]
     assert kinds.count("Conv2d") == 17
     assert kinds[-1] == "Linear"
@@ -106,13 +110,13 @@ def test_resnet18_has_17_convolutions_and_a_linear_layer_without_shortcuts() -> 
 
 def test_a_timm_transformer_is_tapped_at_its_blocks() -> None:
     config = LibraryConfig(name="vit_tiny_patch16_224", library=Library.timm)
-    network = library.networks(config)[0]
+    network = library.trajectories(config)[0][-1]
     assert list(network.layers) == [f"blocks.{i}" for i in range(12)]
     assert network.units is Units.cls
 
 
 def test_without_weights_a_library_gives_untrained_networks_of_the_seeds() -> None:
-    first, second = library.networks(torchvision())
+    (first,), (second,) = library.trajectories(torchvision())
     assert (first.step, first.weights) == (0, "untrained0")
     assert first.weights_hash != second.weights_hash
     assert hash_weights(first.build().state_dict()) == first.weights_hash
@@ -123,18 +127,18 @@ def test_images_enter_as_the_library_itself_prepares_them() -> None:
 
     config = torchvision()
     config.image_size = None
-    network, stimuli = library.networks(config)[0], load(ShapesConfig(size=64), "test")
+    network, stimuli = library.trajectories(config)[0][-1], load(ShapesConfig(size=64), "test")
     expected = ResNet18_Weights.DEFAULT.transforms()(stimuli.image(3))
     assert torch.equal(network.preprocess(stimuli, [3])[0], expected)
 
 
 def test_unknown_layers_and_models_name_the_nearest() -> None:
     with pytest.raises(UserError, match=r"'layr1.0.conv1' matches no layer of resnet18: the nearest are layer1.0"):
-        library.networks(torchvision(layers=["layr1.0.conv1"]))
+        library.trajectories(torchvision(layers=["layr1.0.conv1"]))
     config = torchvision()
     config.name = "resnet81"
     with pytest.raises(UserError, match=r"resnet81 is not in torchvision: the nearest are .*resnet18"):
-        library.networks(config)
+        library.trajectories(config)
 
 
 # ---------------------------------------------------------------- the user's checkpoints
@@ -161,21 +165,21 @@ def resnet(classes: int = 1000) -> nn.Module:
 def test_checkpoints_are_read_in_the_shapes_that_people_have(shape: str, tmp_path: Path) -> None:
     state = resnet().state_dict()
     torch.save(WRAPS[shape](state), tmp_path / "mine.pth")
-    network = library.networks(torchvision(checkpoints=[str(tmp_path / "mine.pth")]))[0]
+    network = library.trajectories(torchvision(checkpoints=[str(tmp_path / "mine.pth")]))[0][-1]
     assert network.weights == "mine.pth"
     assert network.weights_hash == hash_weights(state)
 
 
 def test_a_checkpoint_with_another_number_of_classes_is_read(tmp_path: Path) -> None:
     torch.save(resnet(10).state_dict(), tmp_path / "ten.pth")
-    network = library.networks(torchvision(checkpoints=[str(tmp_path / "ten.pth")]))[0]
+    network = library.trajectories(torchvision(checkpoints=[str(tmp_path / "ten.pth")]))[0][-1]
     assert network.build()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
 def test_a_checkpoint_of_another_architecture_is_refused_with_the_first_keys(tmp_path: Path) -> None:
     torch.save(recipes.build("tiny_vgg", 10, 0).state_dict(), tmp_path / "vgg.pth")
     with pytest.raises(UserError, match=r"is not a checkpoint of resnet18: it lacks conv1.weight, .* and \d+ more"):
-        library.networks(torchvision(checkpoints=[str(tmp_path / "vgg.pth")]))
+        library.trajectories(torchvision(checkpoints=[str(tmp_path / "vgg.pth")]))
 
 
 class _Evil:
@@ -186,7 +190,7 @@ class _Evil:
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"state_dict": _Evil()}, tmp_path / "evil.pth", pickle_module=pickle)
     with pytest.raises(UserError, match="could run code"):
-        library.networks(torchvision(checkpoints=[str(tmp_path / "evil.pth")]))
+        library.trajectories(torchvision(checkpoints=[str(tmp_path / "evil.pth")]))
     assert "ran code" not in capsys.readouterr().out
 
 
@@ -201,6 +205,6 @@ def test_weights_that_cannot_be_fetched_say_where_they_belong_and_how_to_get_the
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
     with pytest.raises(UserError, match=rf"DEFAULT of resnet18 are not in {tmp_path}.*run `python -c"):
-        library.networks(torchvision(weights=["DEFAULT"]))
+        library.trajectories(torchvision(weights=["DEFAULT"]))
     with pytest.raises(UserError, match="choose from IMAGENET1K_V1"):
-        library.networks(torchvision(weights=["V9"]))
+        library.trajectories(torchvision(weights=["V9"]))

@@ -2,19 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import combinations, product
+from typing import TypeVar
 
+from convergence.config import Pairs
 from convergence.models.network import Network
+from convergence.moments import Pair
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two networks on the same stimuli: the unit of work, and one shard of results.
+    """Networks x and networks y on the same stimuli, in one pass: the unit of work, and one shard of results.
 
-    ``name`` is unique in the run, and a file's name.
+    Attributes
+    ----------
+    name : unique in the run, and a file's name.
+    x, y : the networks of either side, such as the checkpoints of one training run.
+    pairs : which layer of which network with which: pairs of the labels that :func:`labels` gives.
     """
 
     name: str
-    x: Network
-    y: Network
+    x: tuple[Network, ...]
+    y: tuple[Network, ...]
+    pairs: tuple[Pair, ...]
     condition: str = "wd"
+
+    def __str__(self) -> str:
+        return " × ".join(f"{side[-1]}" for side in (self.x, self.y))
+
+
+def labels(networks: Sequence[Network]) -> dict[str, tuple[int, str]]:
+    """One name for each layer of each network: the network's place, and the layer."""
+    if len(networks) == 1:
+        return {layer: (0, layer) for layer in networks[0].layers}
+    return {f"{layer} of checkpoint {i}": (i, layer) for i, n in enumerate(networks) for layer in n.layers}
+
+
+def compare(
+    name: str, x: Sequence[Network], y: Sequence[Network], which: Iterable[tuple[int, int]], layers: Pairs
+) -> Comparison:
+    """Networks ``x[i]`` with ``y[j]`` for each (i, j) of ``which``: all layers, or the corresponding ones."""
+    names_x, names_y = ({place: label for label, place in labels(side).items()} for side in (x, y))
+    pairs = [
+        (names_x[i, a], names_y[j, b])
+        for i, j in which
+        for a, b in (product(x[i].layers, y[j].layers) if layers is Pairs.all else corresponding(x[i], y[j]))
+    ]
+    return Comparison(name, tuple(x), tuple(y), tuple(pairs))
+
+
+def corresponding(x: Network, y: Network) -> list[Pair]:
+    """Layers of the same place; between architectures, each layer with those of the nearest relative depth."""
+    if list(x.layers) == list(y.layers):
+        return [(name, name) for name in x.layers]
+    pairs = dict.fromkeys((a, _nearest(depth, y)) for a, depth in x.depths.items())
+    pairs |= dict.fromkeys((_nearest(depth, x), b) for b, depth in y.depths.items())
+    return sorted(pairs, key=lambda pair: (x.depths[pair[0]], y.depths[pair[1]]))
+
+
+def _nearest(depth: float, network: Network) -> str:
+    return min(network.depths, key=lambda name: abs(network.depths[name] - depth))
+
+
+def pairs_of(groups: Sequence[Sequence[_T]]) -> list[tuple[_T, _T]]:
+    """All pairs within one group, or of the members of one with those of another."""
+    return list(combinations(groups[0], 2)) if len(groups) == 1 else list(product(groups[0], groups[1]))

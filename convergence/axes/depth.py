@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import combinations, product
 from pathlib import Path
 
 import torch
 
 from convergence import models
-from convergence.axes import Comparison
+from convergence.axes import Comparison, compare, pairs_of
 from convergence.config import Config, DepthConfig
 from convergence.errors import UserError
-from convergence.models.network import Network
 
 
 def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparison]:
@@ -25,18 +22,24 @@ def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparis
     """
     assert isinstance(config.axis, DepthConfig)
     sides = [config.model] if config.against is None else [config.model, config.against]
-    groups = [models.networks(side, config.dataset, folder=folder, device=device) for side in sides]
-    found = [Comparison(f"trained-{i:03d}", x, y) for i, (x, y) in enumerate(_pairs(groups))]
-    if not found:
-        raise UserError(
-            f"one network of {config.model.name} has nothing to be compared with: give two seeds "
-            "(model.seeds.init=[0,1]), two weights or checkpoints, or another model (model@against=…)."
-        )
-    if config.axis.untrained and any(c.x.step != 0 or c.y.step != 0 for c in found):
-        before = [models.untrained(side, config.dataset, folder=folder, device=device) for side in sides]
-        found += [Comparison(f"untrained-{i:03d}", x, y) for i, (x, y) in enumerate(_pairs(before))]
-    return found
+    groups = [models.trajectories(side, config.dataset, folder=folder, device=device) for side in sides]
+    trained = pairs_of([[run[-1] for run in group] for group in groups])
+    if not trained:
+        raise nothing_to_compare(config)
+    named = [("trained", trained)]
+    if config.axis.untrained and not all(a.is_untrained and b.is_untrained for a, b in trained):
+        before = [models.untrained(side, group) for side, group in zip(sides, groups, strict=True)]
+        named.append(("untrained", pairs_of(before)))
+    return [
+        compare(f"{name}-{i:03d}", [x], [y], [(0, 0)], config.axis.pairs)
+        for name, pairs in named
+        for i, (x, y) in enumerate(pairs)
+    ]
 
 
-def _pairs(groups: list[list[Network]]) -> Iterator[tuple[Network, Network]]:
-    yield from combinations(groups[0], 2) if len(groups) == 1 else product(groups[0], groups[1])
+def nothing_to_compare(config: Config) -> UserError:
+    """One network is no pair."""
+    return UserError(
+        f"one network of {config.model.name} has nothing to be compared with: give two seeds "
+        "(model.seeds.init=[0,1]), two weights or checkpoints, or another model (model@against=…)."
+    )

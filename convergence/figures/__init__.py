@@ -10,7 +10,7 @@ from convergence.errors import UserError
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
-    """The figures of the axis that these rows belong to, as PDF and PNG under ``folder``.
+    """The figures of the axes that these rows belong to, as PDF and PNG under ``folder``.
 
     Raises
     ------
@@ -19,6 +19,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """
     if table.empty:
         raise UserError(f"there are no rows to draw in {folder}: run the experiment first.")
-    from convergence.figures import depth
+    from convergence.figures import depth, training
 
-    return depth.draw(table, folder)
+    axes = {"depth": depth.draw, "training": training.draw}
+    return [path for axis, rows in table.groupby("axis") for path in axes[str(axis)](rows, folder)]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from convergence import tables
 from convergence.figures import style
 
 _HEATMAPS = ("procrustes", "soft_matching")
@@ -15,27 +16,10 @@ _HEATMAPS = ("procrustes", "soft_matching")
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """``depth_profile`` and ``depth_heatmaps``, as PDF and PNG."""
-    trained, before = split(table)
+    trained, before = tables.split(table)
     paths = _profile(trained, before, folder)
     shown = [m for m in _HEATMAPS if (trained.metric == m).any()] or [str(trained.metric.iloc[0])]
     return paths + _heatmaps(trained, shown, folder)
-
-
-def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of trained and of untrained pairs; where nothing is trained, the untrained ones are the subject."""
-    untrained = (table.source_step == 0) & (table.target_step == 0)
-    if untrained.all():
-        return table, table[~untrained]
-    return table[~untrained], table[untrained]
-
-
-def corresponding(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of corresponding layers: the same name within an architecture; across, the nearest relative depth."""
-    if (table.source_model == table.target_model).all():
-        return table[table.source_layer == table.target_layer]
-    gap = (table.source_depth - table.target_depth).abs()
-    nearest = gap.groupby([table.source_model, table.target_model, table.source_layer]).transform("min")
-    return table[gap <= nearest + 1e-9]
 
 
 def profile(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -44,10 +28,8 @@ def profile(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     Both directions are averaged first. The band is one standard deviation over pairs of networks, over folds if there
     is one pair.
     """
-    rows = corresponding(table)
-    ends = [rows[f"{end}_model"] + "/" + rows[f"{end}_weights"] for end in ("source", "target")]
-    pair = np.where(ends[0] < ends[1], ends[0] + " " + ends[1], ends[1] + " " + ends[0])
-    rows = rows.assign(pair=pair, depth=rows[["source_depth", "target_depth"]].mean(axis=1).round(6))
+    rows = tables.corresponding(table)
+    rows = rows.assign(pair=tables.pair(rows), depth=rows[["source_depth", "target_depth"]].mean(axis=1).round(6))
     over = "pair" if rows.pair.nunique() > 1 else "fold"
     means = rows.groupby(["metric", "depth", over]).score.mean().groupby(["metric", "depth"]).agg(["mean", "std"])
     means["std"] = means["std"].fillna(0)

@@ -1,16 +1,25 @@
-"""The result in a few lines of text."""
+"""The result in a few lines of text, 80 columns wide."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
+from convergence import tables
 from convergence.figures import depth, style
+from convergence.rise import ACCURACY, ALL, Curve, Rise, rise
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Mean held-out score of corresponding layers: first, middle and last, trained and untrained; 80 columns wide."""
-    trained, before = depth.split(table)
-    lines = ["", f"{'held-out score (mean r)':<26}{'first layer':>12}{'middle':>10}{'last layer':>12}", "-" * 60]
+    """What the run found, axis by axis."""
+    texts = {"depth": _depth, "training": _training}
+    return "\n".join(line for axis, rows in table.groupby("axis") for line in ["", *texts[str(axis)](rows), ""])
+
+
+def _depth(table: pd.DataFrame) -> list[str]:
+    """Mean held-out score of corresponding layers: first, middle and last, trained and untrained."""
+    trained, before = tables.split(table)
+    lines = [f"{'held-out score (mean r)':<26}{'first layer':>12}{'middle':>10}{'last layer':>12}", "-" * 60]
     for title, part in (("", trained), (", untrained", before)):
         if part.empty:
             continue
@@ -23,4 +32,47 @@ def summary(table: pd.DataFrame) -> str:
     accuracy = trained.drop_duplicates("source_weights").set_index("source_weights").source_accuracy.dropna()
     if len(accuracy):
         lines.append("accuracy: " + ", ".join(f"{name} {value:.1%}" for name, value in accuracy.items()))
-    return "\n".join([*lines, ""])
+    return lines
+
+
+def _training(table: pd.DataFrame) -> list[str]:
+    """Share of the rise after one epoch, where half and 90 % of it are there, and the baselines."""
+    found = rise(table)
+    unit = "steps" if np.isnan(found.epochs).any() else "epochs"
+    one = int(np.argmin(np.abs(found.axis - 1))) if unit == "epochs" else len(found.axis) // 2
+    layers = [c.layer for c in found.curves if c.metric == found.curves[0].metric]
+    after = f"after {found.axis[one]:g} {unit.removesuffix('s') if found.axis[one] == 1 else unit}"
+    lines = [f"share of the eventual rise {after}" + (" [95 % over seeds]" if found.seeds > 2 else "")]
+    lines += [f"{'':<15}{'first layer':>21}{'last layer':>21}{'all layers':>21}", "-" * 78]
+    for metric in [*style.LOOKS, ACCURACY]:
+        cells = [_share(found.curve(metric, layer), one) for layer in (layers[1], layers[-1], ALL)]
+        if any(cells):
+            lines.append(f"{metric:<15}" + "".join(f"{cell:>21}" for cell in cells))
+    lines += [
+        "",
+        f"{'all layers':<15}{'untrained':>10}{'trained':>10}{'pixels':>9}{'half by':>16}{'90 % by':>16}",
+        "-" * 78,
+    ]
+    pixels = table[table.source_model == tables.PIXELS].groupby("metric").score.mean()
+    for curve in (c for metric in [*style.LOOKS, ACCURACY] if (c := found.curve(metric, ALL))):
+        values = f"{curve.values[0]:>10.3f}{curve.values[-1]:>10.3f}"
+        base = f"{pixels[curve.metric]:>9.3f}" if curve.metric in pixels else f"{'':>9}"
+        when = "".join(f"{_when(curve, share, found):>16}" for share in (0.5, 0.9))
+        lines.append(f"{curve.metric:<15}{values}{base}{when}")
+    if found.seeds < 3:
+        lines.append("two seeds give no interval: add some with model.seeds.init=[0,1,2].")
+    return lines
+
+
+def _share(curve: Curve | None, at: int) -> str:
+    if curve is None:
+        return ""
+    if not curve.rises:
+        return "no rise"
+    low, high = (end[at] for end in curve.share_interval)
+    return f"{curve.share[at]:.2f}" + ("" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]")
+
+
+def _when(curve: Curve, share: float, found: Rise) -> str:
+    at, _, _ = curve.reached(share, found.axis)
+    return "no rise" if np.isnan(at) else f"{at:.3g} {'steps' if np.isnan(found.epochs).any() else 'epochs'}"

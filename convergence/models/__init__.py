@@ -18,38 +18,45 @@ from convergence.stimuli import load
 from convergence.stimuli.base import digest
 from convergence.training import Checkpoint, Images, train
 
-_VERSION = 1  # of recipes and training: raise it whenever the same seeds give other weights
-
-
-def networks(config: ModelConfig, dataset: DatasetConfig, *, folder: Path, device: torch.device) -> list[Network]:
-    """The trained networks of a model; recipes are trained as far as they are missing, under ``folder``."""
-    if isinstance(config, LibraryConfig):
-        from convergence.models import library
-
-        return library.networks(config)
-    return [run[-1] for run in trajectories(config, dataset, folder=folder, device=device)]
-
-
-def untrained(config: ModelConfig, dataset: DatasetConfig, *, folder: Path, device: torch.device) -> list[Network]:
-    """The same architecture before training, one network for each seed of initialisation."""
-    if isinstance(config, LibraryConfig):
-        from convergence.models import library
-
-        return library.untrained(config)
-    return [run[0] for run in trajectories(config, dataset, folder=folder, device=device)]
+_VERSION = 2  # of recipes and training: raise it whenever the same seeds give other weights
 
 
 def trajectories(
-    config: ModelConfig, dataset: DatasetConfig, *, folder: Path, device: torch.device
+    config: ModelConfig, dataset: DatasetConfig, *, folder: Path, device: torch.device, from_start: bool = False
 ) -> list[list[Network]]:
-    """For each seed of a recipe, the networks at all its checkpoints, in order of steps.
+    """For each independently trained network its checkpoints, in order of training; at least the trained one.
+
+    Parameters
+    ----------
+    folder : where recipes are trained, as far as they are missing.
+    from_start : let every trajectory begin with an untrained network.
 
     Raises
     ------
     UserError
-        If seeds don't match, or the training set has fewer than two classes.
+        If a training run, its weights or its data set cannot be had.
     """
-    assert isinstance(config, RecipeConfig)
+    if isinstance(config, RecipeConfig):
+        return _trained_here(config, dataset, folder, device)
+    from convergence.models import library
+
+    assert isinstance(config, LibraryConfig)
+    return library.trajectories(config, from_start=from_start)
+
+
+def untrained(config: ModelConfig, trajectories: list[list[Network]]) -> list[Network]:
+    """The same architecture before training: where the trajectories begin, else initialised from ``seeds.init``."""
+    if all(run[0].is_untrained for run in trajectories):
+        return [run[0] for run in trajectories]
+    from convergence.models import library
+
+    assert isinstance(config, LibraryConfig)
+    return library.untrained(config)
+
+
+def _trained_here(
+    config: RecipeConfig, dataset: DatasetConfig, folder: Path, device: torch.device
+) -> list[list[Network]]:
     inits, orders = list(config.seeds.init), list(config.seeds.order or config.seeds.init)
     if len(inits) != len(orders):
         raise UserError(
@@ -93,7 +100,7 @@ def trajectories(
             [
                 Network(
                     model=config.name,
-                    weights=label if c.step else f"untrained-{label}",
+                    weights=label,
                     seed=init,
                     step=c.step,
                     epoch=c.epoch,

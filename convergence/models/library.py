@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,11 @@ from torch import Tensor, nn
 from convergence import torchvision_ops
 from convergence.config import Library, LibraryConfig
 from convergence.errors import UserError
-from convergence.models import checkpoints
+from convergence.models import checkpoints, patterns
 from convergence.models.network import Network, describe, hash_weights
 from convergence.models.preprocess import ImagePreprocess, PixelPreprocess, Preprocess
 
+_log = logging.getLogger("convergence")
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
@@ -33,28 +36,53 @@ def names(library: Library) -> list[str]:
     return sorted(timm.list_models())
 
 
-def networks(config: LibraryConfig) -> list[Network]:
-    """One network for each of ``weights`` and ``checkpoints``; without either, untrained ones.
+def trajectories(config: LibraryConfig, *, from_start: bool = False) -> list[list[Network]]:
+    """For each of ``weights`` and each training run among ``checkpoints``, its networks in order of training.
+
+    Without weights and checkpoints, untrained ones.
+
+    Parameters
+    ----------
+    from_start : let runs that have no checkpoint before training begin with a network initialised at random.
 
     Raises
     ------
     UserError
         If there is no such architecture or weights, a download fails, or a checkpoint is of another architecture.
     """
-    found = []
-    for weights in config.weights or []:
-        found.append(_network(config, weights, _pretrained(config, weights)))
-    for path in map(Path, config.checkpoints or []):
-        found.append(_network(config, path.name, partial(_own, config, path, checkpoints.read(path))))
-    return found or untrained(config)
+    found = [[_network(config, weights, _pretrained(config, weights))] for weights in config.weights or []]
+    for number, run in enumerate(patterns.runs(patterns.listed(config.checkpoints))):
+        found.append(_trajectory(config, run, number, from_start))
+    return found or [[network] for network in untrained(config)]
 
 
 def untrained(config: LibraryConfig) -> list[Network]:
     """Networks initialised from ``seeds.init``."""
     return [
-        _network(config, f"untrained{seed}", partial(_initialised, config, seed), seed=seed, step=0)
+        _network(config, f"untrained{seed}", partial(_initialised, config, seed), seed=seed, step=0, epoch=0.0)
         for seed in config.seeds.init
     ]
+
+
+def _trajectory(config: LibraryConfig, run: patterns.Run, number: int, from_start: bool) -> list[Network]:
+    """The checkpoints of one training run; layers and preprocessing are looked up once, for the first."""
+    first = run.files[0]
+    networks = [_network(config, run.name, partial(_own, config, first.path), run.seed, first.step, first.epoch)]
+    for file in run.files[1:]:
+        builder = partial(_own, config, file.path)
+        weights = hash_weights(builder().state_dict())
+        networks.append(replace(networks[0], step=file.step, epoch=file.epoch, weights_hash=weights, builder=builder))
+    if from_start and not networks[0].is_untrained:
+        _log.warning(
+            "%s has no checkpoint before training: its rise is measured from a network of the same architecture, "
+            "initialised at random.",
+            run.name,
+        )
+        seed = number if run.seed is None else run.seed
+        builder = partial(_initialised, config, seed, _state(config, first.path)[1])
+        weights = hash_weights(builder().state_dict())
+        networks.insert(0, replace(networks[0], step=0, epoch=0.0, weights_hash=weights, builder=builder))
+    return networks
 
 
 def _network(
@@ -63,6 +91,7 @@ def _network(
     builder: Callable[[], nn.Module],
     seed: int | None = None,
     step: int | None = None,
+    epoch: float | None = None,
 ) -> Network:
     model = builder().eval()
     preprocess, size = _preprocess(config, model, weights)
@@ -72,12 +101,12 @@ def _network(
         weights=weights,
         seed=seed,
         step=step,
-        epoch=None if step is None else 0.0,
+        epoch=epoch,
         weights_hash=hash_weights(model.state_dict()),
         layers=layers,
         units=units,
         preprocess=preprocess,
-        classes=_classes(config, weights),
+        classes=None,
         builder=builder,
     )
 
@@ -103,20 +132,24 @@ def _create(config: LibraryConfig, classes: int | None = None) -> nn.Module:
     return timm.create_model(config.name, pretrained=False, **more)
 
 
-def _initialised(config: LibraryConfig, seed: int) -> nn.Module:
+def _initialised(config: LibraryConfig, seed: int, classes: int | None = None) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _create(config)
+        return _create(config, classes)
 
 
-def _own(config: LibraryConfig, path: Path, state: dict[str, Tensor]) -> nn.Module:
-    model = _create(config)
-    state = checkpoints.strip(state, model.state_dict())
-    classes = checkpoints.outputs(state, model.state_dict())
-    if classes is not None:
-        model = _create(config, classes)
+def _own(config: LibraryConfig, path: Path) -> nn.Module:
+    state, classes = _state(config, path)
+    model = _create(config, classes)
     checkpoints.load(model, state, path, config.name)
     return model
+
+
+def _state(config: LibraryConfig, path: Path) -> tuple[dict[str, Tensor], int | None]:
+    """The file's weights, and how many classes they have where the architecture has another number."""
+    expected = _create(config).state_dict()
+    state = checkpoints.strip(checkpoints.read(path), expected)
+    return state, checkpoints.outputs(state, expected)
 
 
 def _pretrained(config: LibraryConfig, weights: str) -> Callable[[], nn.Module]:
@@ -173,11 +206,3 @@ def _preprocess(config: LibraryConfig, model: nn.Module, weights: str) -> tuple[
 
     data = resolve_data_config({}, model=model)
     return ImagePreprocess(create_transform(**data, is_training=False)), data["input_size"][-1]
-
-
-def _classes(config: LibraryConfig, weights: str) -> tuple[str, ...] | None:
-    if config.library is Library.torchvision and config.weights and weights in config.weights:
-        from torchvision import models
-
-        return tuple(models.get_model_weights(config.name)[weights].meta.get("categories", ())) or None
-    return None

@@ -22,11 +22,12 @@ class Network:
     Attributes
     ----------
     model, weights : the architecture's name, and a label of the weights ("seed0", "IMAGENET1K_V1", a file's name).
+        Networks of one training run share it.
     seed, step, epoch : of the training, where known; step and epoch are 0 for an untrained network.
     weights_hash : SHA-256 of all tensors, with their names, shapes and types.
     layers : what is tapped, in forward order.
     units : how maps, or tokens, become units.
-    classes : names of the outputs, where known.
+    classes : names of the outputs, where known; unknown, as many outputs as classes are taken to be in their order.
     """
 
     model: str
@@ -44,6 +45,16 @@ class Network:
     def build(self) -> nn.Module:
         """The network with its weights, in eval mode."""
         return self.builder().eval()
+
+    @property
+    def is_untrained(self) -> bool:
+        return self.step == 0 or self.epoch == 0
+
+    def __str__(self) -> str:
+        """For people: which network, and how far it is trained where that tells something."""
+        if self.is_untrained and "untrained" not in self.weights:
+            return f"{self.model} {self.weights} untrained"
+        return f"{self.model} {self.weights}"
 
     @property
     def depths(self) -> dict[str, float]:

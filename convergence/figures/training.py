@@ -1,0 +1,217 @@
+"""Fig 1C: alignment against depth, one line per checkpoint, with accuracy; the share of the rise; time × time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from convergence import tables
+from convergence.figures import style
+from convergence.files import write_atomic
+from convergence.rise import ACCURACY, ALL, Rise, rise, same_point
+
+_SHOWN = "procrustes"
+
+
+def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
+    """``training_profile``, ``training_rise`` and, of runs with cross_time, ``training_time``, as PDF and PNG.
+
+    The numbers behind them are ``rise.csv`` (each checkpoint) and ``milestones.csv`` (half and 90 % of the rise).
+    """
+    metrics = list(table.metric.unique())
+    shown = _SHOWN if _SHOWN in metrics else metrics[0]
+    found = rise(table)
+    paths = _profile(table, found, shown, folder) + _rise(found, folder)
+    rows = tables.networks(table)
+    if (tables.point(rows, "source") != tables.point(rows, "target")).any():
+        paths += _time(rows[rows.metric == shown], shown, folder)
+    for name, numbers in (("rise", found.points()), ("milestones", found.milestones())):
+        path = folder / f"{name}.csv"
+        write_atomic(path, lambda p, t=numbers: t.to_csv(p, index=False, float_format="%.6g"))  # type: ignore[misc]
+        paths.append(path)
+    return paths
+
+
+def _shades(count: int) -> Any:
+    """From light (early) to dark (late)."""
+    import matplotlib
+
+    return matplotlib.colormaps["viridis_r"](np.linspace(0.08, 1.0, count))
+
+
+def _place(points: np.ndarray) -> np.ndarray:
+    """Where a point of training is drawn: logarithmic, with step 0 one stride before the first."""
+    first = points[points > 0].min()
+    return np.log10(np.where(points > 0, points, first / 2.5))
+
+
+def _training_axis(axes: Any, found: Rise) -> None:
+    points = found.axis
+    places = _place(points)
+    wanted = [p for p in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1e3, 1e4, 1e5) if points[1] <= p <= points[-1]]
+    ticks, names = list(np.log10(wanted)), [f"{p:g}" for p in wanted]
+    if points[0] == 0:
+        ticks, names = [places[0], *ticks], ["0", *names]
+    axes.set_xticks(ticks, names)
+    axes.set_xlim(places[0] - 0.05, places[-1] + 0.05)
+    axes.set_xlabel("training (steps)" if np.isnan(found.epochs).any() else "training (epochs)")
+
+
+def _profile(table: pd.DataFrame, found: Rise, metric: str, folder: Path) -> list[Path]:
+    rows = same_point(table)
+    rows = rows[rows.metric == metric]
+    rows = rows.assign(
+        point=tables.point(rows, "source"), depth=rows[["source_depth", "target_depth"]].mean(axis=1).round(6)
+    )
+    lines = rows.groupby(["point", "depth"]).score.mean().unstack("depth")
+    shades = _shades(len(lines))
+    with style.pyplot() as plt:
+        figure, (above, below) = plt.subplots(2, 1, figsize=(style.COLUMN, 4.3), height_ratios=(3, 2))
+        for (point, line), shade in zip(lines.iterrows(), shades, strict=True):
+            label = "untrained" if point == 0 else None
+            above.plot(line.index, line, color=shade, marker="o", ms=2, lw=1, clip_on=False, label=label)
+        above.lines[-1].set_label(f"trained ({_named(lines.index[-1], found)})")
+        pixels = table[(table.source_model == tables.PIXELS) & (table.metric == metric)]
+        if len(pixels):
+            line = pixels.groupby("target_depth").score.mean()
+            above.plot(line.index, line, color="0.45", ls=":", lw=1, label="raw pixels to the trained network")
+        name = style.LOOKS[metric]["label"]
+        above.set(
+            xlabel="relative depth (0 first layer, 1 last)", ylabel=f"{name} alignment\n(held-out r)", xlim=(0, 1)
+        )
+        above.set_ylim(min(0.0, float(lines.min().min())), 1.0)
+        above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=6.5)
+        _beside(below, found, metric, shades)
+        figure.supxlabel(f"lighter = earlier;  {_size(table, found)}", fontsize=6.5, color="0.35")
+        return style.save(figure, folder, "training_profile")
+
+
+def _beside(axes: Any, found: Rise, metric: str, shades: Any) -> None:
+    """Accuracy and mean alignment along training, dots in the colours of the lines above."""
+    places = _place(found.axis)
+    for name, label, ls, mark in (
+        (metric, f"{style.LOOKS[metric]['label']}, all layers", "--", "s"),
+        (ACCURACY, "accuracy", "-", "o"),
+    ):
+        curve = found.curve(name, ALL)
+        if curve is not None:
+            axes.plot(places, curve.values, color="0.3", lw=0.9, ls=ls, label=label, zorder=2)
+            axes.scatter(
+                places,
+                curve.values,
+                c=shades,
+                s=14,
+                marker=mark,
+                zorder=3,
+                clip_on=False,
+                edgecolors="0.3",
+                linewidths=0.4,
+            )
+    _training_axis(axes, found)
+    axes.set(ylabel="accuracy, alignment", ylim=(0, 1))
+    axes.legend(loc="best", frameon=False, fontsize=6.5, handlelength=2.6)
+
+
+def _named(point: float, found: Rise) -> str:
+    return f"{point:g} {'steps' if np.isnan(found.epochs).any() else 'epochs'}"
+
+
+def _size(table: pd.DataFrame, found: Rise) -> str:
+    row = table.iloc[0]
+    return f"{found.seeds} seeds, M = {int(row.n_train + row.n_test):,}, {table.fold.nunique()} folds"
+
+
+def _rise(found: Rise, folder: Path) -> list[Path]:
+    """Share of the eventual rise: of all layers, of the first and of the last."""
+    layers = [c.layer for c in found.curves if c.metric == found.curves[0].metric]
+    titles = {ALL: ALL, layers[1]: f"first layer ({layers[1]})", layers[-1]: f"last layer ({layers[-1]})"}
+    accuracy = found.curve(ACCURACY, ALL)
+    places = _place(found.axis)
+    with style.pyplot() as plt:
+        figure, panels = plt.subplots(len(titles), 1, figsize=(style.COLUMN, 1.6 * len(titles) + 0.8), sharex=True)
+        for axes, (layer, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
+            looks = {**style.LOOKS, ACCURACY: {"color": "black", "marker": "D", "linestyle": "-", "label": "accuracy"}}
+            flat = []
+            for metric, look in looks.items():
+                curve = accuracy if metric == ACCURACY else found.curve(metric, layer)
+                if curve is None:
+                    continue
+                if not curve.rises:
+                    flat.append(look["label"])
+                    continue
+                axes.fill_between(places, *curve.share_interval, color=look["color"], alpha=0.15, linewidth=0)
+                axes.plot(places, curve.share, **look, lw=1, ms=2.5)
+            axes.axhline(1, color="0.7", lw=0.6, zorder=0)
+            axes.axhline(0, color="0.7", lw=0.6, zorder=0)
+            low, high = axes.get_ylim()
+            axes.set_ylim(max(low, -1.2), min(high, 2.2))  # a fall far below the beginning must not flatten the rise
+            axes.set_title(title, fontsize=7.5, loc="left")
+            if flat:
+                axes.text(
+                    0.99,
+                    0.03,
+                    f"no rise beyond noise: {', '.join(flat)}",
+                    transform=axes.transAxes,
+                    ha="right",
+                    fontsize=6,
+                )
+        _training_axis(np.atleast_1d(panels)[-1], found)
+        figure.supylabel("share of the eventual rise", fontsize=7.5)
+        handles = {
+            h.get_label(): h for axes in np.atleast_1d(panels) for h in axes.lines if not h.get_label().startswith("_")
+        }
+        figure.legend(handles.values(), handles, loc="outside upper center", ncols=3, frameon=False, handlelength=2.6)
+        note = "band: 95 % over resampled seeds" if found.seeds > 2 else "two seeds: no interval can be told"
+        figure.supxlabel(note, fontsize=6.5, color="0.35")
+        return style.save(figure, folder, "training_rise")
+
+
+def _time(rows: pd.DataFrame, metric: str, folder: Path) -> list[Path]:
+    """Seed A at one point with seed B at another, first, middle and last layer; and each run with its own end."""
+    rows = rows.assign(s=tables.point(rows, "source"), t=tables.point(rows, "target"))
+    source, target = tables.ends(rows)
+    between, own = rows[source != target], rows[source == target]
+    layers = between.drop_duplicates("source_layer").sort_values("source_depth").source_layer.tolist()
+    chosen = list(dict.fromkeys([layers[0], layers[len(layers) // 2], layers[-1]]))
+    with style.pyplot() as plt:
+        figure, panels = plt.subplots(2, 2, figsize=(2 * style.COLUMN, 5.6))
+        image = None
+        for axes, layer in zip(panels.flat, chosen, strict=False):
+            cells = between[between.source_layer == layer].pivot_table(index="s", columns="t", values="score")
+            image = axes.imshow(cells, cmap="cividis", vmin=0, vmax=1, origin="lower")
+            names = [f"{p:.2g}" if p < 1 else f"{p:g}" for p in cells.index]
+            places = np.arange(0, len(names), max(1, -(-len(names) // 12)))
+            axes.set_xticks(places, [names[i] for i in places], rotation=90, fontsize=6)
+            axes.set_yticks(places, [names[i] for i in places], fontsize=6)
+            axes.spines[:].set_visible(False)
+            axes.set_title(layer, fontsize=8, loc="left")
+            axes.set(xlabel="one network at (epochs)", ylabel="another one at (epochs)")
+        for axes in list(panels.flat)[len(chosen) : 3]:
+            axes.axis("off")
+        figure.colorbar(
+            image,
+            ax=panels[:, 0],
+            label=f"{style.LOOKS[metric]['label']} alignment (held-out r)",
+            shrink=0.6,
+            location="left",
+        )
+        _own(panels[1, 1], own, between, chosen)
+        return style.save(figure, folder, "training_time")
+
+
+def _own(axes: Any, own: pd.DataFrame, between: pd.DataFrame, layers: list[str]) -> None:
+    """With one's own end, and with another network's."""
+    points = np.array(sorted(own.s.unique()))
+    end = points[-1]
+    for layer, shade in zip(layers, _shades(len(layers)), strict=True):
+        mine = own[(own.source_layer == layer) & (own.t == end)].groupby("s").score.mean()
+        other = between[(between.source_layer == layer) & (between.t == end)].groupby("s").score.mean()
+        axes.plot(_place(points), mine.reindex(points), color=shade, marker="o", ms=2.5, label=f"{layer}: its own end")
+        axes.plot(_place(points), other.reindex(points), color=shade, ls="--", lw=1, label=f"{layer}: another's end")
+    axes.set(ylim=(0, 1.02), xlabel="training (epochs, logarithmic)", ylabel="alignment with the end of training")
+    wanted = [p for p in (0.1, 1, 10, 100) if points[points > 0].min() <= p <= end]
+    axes.set_xticks(np.log10(wanted), [f"{p:g}" for p in wanted])
+    axes.legend(frameon=False, fontsize=6, loc="lower right")

@@ -1,0 +1,128 @@
+"""The words of the command line on their way to Hydra, and Hydra's answers on their way to the user."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from convergence.errors import UserError
+
+
+def call(words: list[str], task: Callable[[Any], None]) -> None:
+    """Compose the config from the words and call the task; what Hydra refuses becomes one sentence."""
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from convergence.registration import conf_folder, register
+
+    register()
+    _refuse_additions(words)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, instead of Hydra's own lines
+    sys.argv = ["convergence run", *_flags_first(_quote_patterns(words))]
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(task)()
+    except (HydraException, OmegaConfBaseException) as error:
+        if "debug=true" in words:
+            raise
+        raise UserError(_one_sentence(error, words)) from None
+    except SystemExit as end:
+        if end.code not in (0, None):
+            raise UserError("the flags were not understood (see above): `convergence run --help` lists them.") from None
+
+
+# One element of a value that is not quoted yet, and has a placeholder of checkpoint files.
+_PATTERN = re.compile(r"(?:^|(?<=[\[,]))([^\[\],'\"]*\{(?:seed|epoch|step)\}[^\[\],'\"]*)")
+
+
+def _quote_patterns(words: list[str]) -> list[str]:
+    """Hydra reads a brace as the beginning of a dictionary: quote the patterns of checkpoint files."""
+    pairs = [word.partition("checkpoints=") for word in words]
+    return [before + option + (_PATTERN.sub(r"'\1'", value) if option else value) for before, option, value in pairs]
+
+
+_TAKE_A_VALUE = {"--cfg", "-c", "--config-dir", "-cd", "--config-name", "-cn", "--package", "-p", "--info", "-i"}
+
+
+def _flags_first(words: list[str]) -> list[str]:
+    """Hydra's parser refuses overrides on both sides of a flag: put the flags before all of them."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    takes = False
+    for word in words:
+        (flags if takes or word.startswith("-") else overrides).append(word)
+        takes = word in _TAKE_A_VALUE
+    return flags + overrides
+
+
+def _one_sentence(error: BaseException, words: list[str]) -> str:
+    """The cause, without Hydra's advice on its own environment variables."""
+    causes: list[list[str]] = []
+    while error is not None and len(causes) < 5:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        causes.append(lines)
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    first = causes[0] or ["the options were not understood"]
+    inner = causes[-1] or first
+    message = first[0]
+    listed = [lines[i + 1 :] for lines in causes for i, line in enumerate(lines) if "Available options" in line]
+    if listed:
+        names = [line for line in listed[0] if " " not in line]
+        what = message.removeprefix("In 'config': ").rstrip(".")
+        return f"{what}: the choices are {', '.join(names)}."
+    if message.startswith("Error merging override"):
+        reason = causes[1][0] if len(causes) > 1 and causes[1] else "that is no value of it"
+        return f"{message.removeprefix('Error merging override ')}: {reason}."
+    key = next((line.split("full_key:")[1].strip() for line in inner + first if "full_key:" in line), "")
+    if "not in" in inner[0] or "Could not override" in message:
+        typed = message.split("'")[1] if "'" in message else key
+        near = difflib.get_close_matches(typed, _keys(), n=2, cutoff=0.5)
+        hint = f" Did you mean {' or '.join(near)}?" if near else " `convergence run --help` lists the options."
+        return f"there is no option '{typed}'.{hint}"
+    if key and key not in inner[0]:
+        return f"{key}: {inner[0]}"
+    return inner[0]
+
+
+def _keys() -> list[str]:
+    """Every option's full name, with the default choices."""
+    from omegaconf import DictConfig, OmegaConf
+
+    from convergence.registration import compose
+
+    found: list[str] = []
+
+    def walk(node: Any, prefix: str) -> None:
+        for name in node:
+            found.append(f"{prefix}{name}")
+            if isinstance(node, DictConfig) and isinstance(node._get_node(name), DictConfig) and node[name]:
+                walk(node[name], f"{prefix}{name}.")
+
+    walk(OmegaConf.structured(compose()), "")
+    return found
+
+
+def _refuse_additions(words: list[str]) -> None:
+    """Hydra takes ``+new=1`` in silence, even where a schema knows no such option."""
+    for word in words:
+        name = word.lstrip("+").split("=")[0].split("@")[0]
+        if word.startswith("+") and not name.startswith("hydra"):
+            from convergence.registration import conf_folder
+
+            folders = [conf_folder(), *_config_dirs(words)]
+            if not any((folder / name).is_dir() for folder in folders) and name not in _keys():
+                near = difflib.get_close_matches(name, _keys(), n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]}?" if near else "`convergence run --help` lists the options."
+                raise UserError(f"there is no option '{name}' to add ({word}); {hint}")
+
+
+def _config_dirs(words: list[str]) -> list[Path]:
+    flags = ("--config-dir", "-cd")
+    named = [w.split("=", 1)[1] for w in words if w.startswith("--config-dir=")]
+    return [Path(p) for p in named + [b for a, b in pairwise(words) if a in flags]]

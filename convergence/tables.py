@@ -1,0 +1,50 @@
+"""Views of the table of results that figures and statistics share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+PIXELS = "pixels"  # the model's name in rows of the raw-pixel baseline
+
+
+def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of trained and of untrained pairs; where nothing is trained, the untrained ones are the subject."""
+    untrained = (table.source_step == 0) & (table.target_step == 0)
+    if untrained.all():
+        return table, table[~untrained]
+    return table[~untrained], table[untrained]
+
+
+def corresponding(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of corresponding layers: the same name within an architecture; across, the nearest relative depth."""
+    if (table.source_model == table.target_model).all():
+        return table[table.source_layer == table.target_layer]
+    gap = (table.source_depth - table.target_depth).abs()
+    nearest = gap.groupby([table.source_model, table.target_model, table.source_layer]).transform("min")
+    return table[gap <= nearest + 1e-9]
+
+
+def ends(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """The training runs at both ends of each row: of the source, and of the target."""
+    return (
+        table.source_model + "/" + table.source_weights,
+        table.target_model + "/" + table.target_weights,
+    )
+
+
+def pair(table: pd.DataFrame) -> np.ndarray:
+    """One name for each pair of training runs, whatever the direction of the map."""
+    a, b = ends(table)
+    return np.where(a < b, a + " " + b, b + " " + a)
+
+
+def networks(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows between networks, without the raw-pixel baseline."""
+    return table[(table.source_model != PIXELS) & (table.target_model != PIXELS)]
+
+
+def point(rows: pd.DataFrame, end: str) -> pd.Series:
+    """The point of training at one end, source or target: epochs done, or steps where the epochs are not known."""
+    epochs_known = rows.source_epoch.notna().all() and rows.target_epoch.notna().all()
+    return rows[f"{end}_{'epoch' if epochs_known else 'step'}"].astype(float)
