@@ -116,7 +116,7 @@ def files(pattern: str) -> list[File]:
                 )
             )
     if not found:
-        folder = Path(parts[0]).parent
+        folder = Path(parts[0] + "*").parent
         there = sorted(p.name for p in folder.iterdir())[:3] if folder.is_dir() else []
         what = f"it holds {', '.join(there)} …" if there else "it does not exist, or is empty"
         raise UserError(f"model.checkpoints: no file looks like {pattern}; the search began in {folder}: {what}.")

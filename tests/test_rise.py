@@ -1,0 +1,157 @@
+"""The share of the eventual rise, its intervals over seeds, and what is said where there is none."""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convergence import resampling
+from convergence.rise import ACCURACY, ALL, rise
+
+EPOCHS = (0.0, 0.5, 1.0, 2.0, 4.0)
+CURVE = (0.2, 0.3, 0.5, 0.55, 0.6)  # half of its rise at epoch 0.75, 90 % at 2.4
+
+
+def table(
+    curve: tuple[float, ...] = CURVE, seeds: int = 3, noise: float = 0.0, spread: float = 0.0, accuracy: float = 0.8
+) -> pd.DataFrame:
+    """Rows as the training axis writes them: two layers, the second without a rise."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for a, b in combinations(range(seeds), 2):
+        offset = spread * rng.standard_normal()
+        for (t, epoch), fold, (layer, depth) in product(enumerate(EPOCHS), range(5), (("conv", 0.0), ("fc", 1.0))):
+            value = curve[t] + offset * t if layer == "conv" else 0.4
+            for direction, (s, u) in {"x->y": (a, b), "y->x": (b, a)}.items():
+                row = {"metric": "procrustes", "direction": direction, "fold": fold, "n_train": 800, "n_test": 200}
+                for end, seed in (("source", s), ("target", u)):
+                    row |= {f"{end}_model": "net", f"{end}_weights": f"seed{seed}", f"{end}_epoch": epoch}
+                    row |= {f"{end}_step": round(100 * epoch), f"{end}_layer": layer, f"{end}_depth": depth}
+                    row[f"{end}_accuracy"] = 0.1 + (accuracy - 0.1) * t / (len(EPOCHS) - 1)
+                rows.append({**row, "score": value + noise * rng.standard_normal()})
+    return pd.DataFrame(rows)
+
+
+def test_share_and_milestones_are_those_of_the_curve() -> None:
+    curve = rise(table()).curve("procrustes", "conv")
+    assert curve is not None
+    np.testing.assert_allclose(curve.share, [0, 0.25, 0.75, 0.875, 1])
+    epochs, steps = np.array(EPOCHS), 100 * np.array(EPOCHS)
+    assert curve.reached(0.5, epochs)[0] == pytest.approx(0.75)
+    assert curve.reached(0.9, steps)[0] == pytest.approx(240)
+
+
+def test_accuracy_has_the_same_share() -> None:
+    found = rise(table())
+    curve = found.curve(ACCURACY, ALL)
+    assert curve is not None
+    np.testing.assert_allclose(curve.share, [0, 0.25, 0.5, 0.75, 1])
+
+
+def test_all_layers_is_the_mean_over_layers() -> None:
+    curve = rise(table()).curve("procrustes", ALL)
+    assert curve is not None
+    np.testing.assert_allclose(curve.values, (np.array(CURVE) + 0.4) / 2)
+
+
+def test_a_rise_within_noise_is_not_divided_by() -> None:
+    found = rise(table(noise=0.02))
+    flat, steep = found.curve("procrustes", "fc"), found.curve("procrustes", "conv")
+    assert flat is not None
+    assert steep is not None
+    assert not flat.rises
+    assert np.isnan(flat.share).all()
+    assert np.isnan(flat.reached(0.5, found.axis)).all()
+    assert steep.rises
+
+
+def test_an_accuracy_that_stays_at_chance_has_no_share() -> None:
+    curve = rise(table(accuracy=0.102)).curve(ACCURACY, ALL)
+    assert curve is not None
+    assert not curve.rises
+
+
+def test_two_seeds_give_no_interval_and_three_do() -> None:
+    two, three = (rise(table(seeds=n, spread=0.01)).curve("procrustes", "conv") for n in (2, 3))
+    assert two is not None
+    assert three is not None
+    assert two.rises
+    assert np.isnan(two.share_interval).all()
+    low, high = three.share_interval
+    assert (low - 1e-9 <= three.share).all()
+    assert (three.share <= high + 1e-9).all()
+    assert (high - low)[2] > 0.01
+
+
+@settings(max_examples=20, deadline=None)
+@given(scale=st.floats(0.1, 2), shift=st.floats(-0.2, 0.2))
+def test_share_ignores_scale_and_offset_of_the_scores(scale: float, shift: float) -> None:
+    moved = tuple(scale * v + shift for v in CURVE)
+    before, after = (rise(table(c)).curve("procrustes", "conv") for c in (CURVE, moved))
+    assert before is not None
+    assert after is not None
+    np.testing.assert_allclose(after.share, before.share, atol=1e-9)
+
+
+def test_tables_have_a_row_for_each_metric_layer_and_point() -> None:
+    found = rise(table())
+    assert len(found.points()) == (3 + 1) * len(EPOCHS)  # conv, fc, all layers, and accuracy
+    milestones = found.milestones().set_index(["metric", "layer"])
+    assert milestones.loc[("procrustes", "conv"), "step_of_50_percent"] == pytest.approx(75)
+    assert not milestones.loc[("procrustes", "fc"), "rises"]
+
+
+# ---------------------------------------------------------------- resampling
+
+
+def test_few_seeds_are_resampled_in_every_way() -> None:
+    counts = resampling.draws([3])
+    assert counts is not None
+    assert counts.shape == (27, 3)
+    assert (counts.sum(axis=1) == 3).all()
+
+
+@pytest.mark.parametrize("groups", [[2], [1, 1]])
+def test_too_few_networks_tell_no_interval(groups: list[int]) -> None:
+    assert resampling.draws(groups) is None
+
+
+@pytest.mark.parametrize("groups", [[6], [2, 3]])
+def test_resamples_draw_as_many_networks_as_there_are(groups: list[int]) -> None:
+    counts = resampling.draws(groups)
+    again = resampling.draws(groups)
+    assert counts is not None
+    assert (counts == again).all()
+    start = 0
+    for n in groups:
+        assert (counts[:, start : start + n].sum(axis=1) == n).all()
+        start += n
+
+
+def test_pair_means_are_those_of_the_drawn_networks() -> None:
+    pairs, values = [(0, 1), (0, 2), (1, 2)], np.array([0.1, 0.5, 0.9])
+    counts = resampling.draws([3])
+    assert counts is not None
+    weights = resampling.pair_weights(counts, pairs)
+    for row, drawn in zip(weights, product(range(3), repeat=3), strict=True):
+        met = [values[pairs.index((min(a, b), max(a, b)))] for a, b in combinations(drawn, 2) if a != b]
+        if met:
+            assert row @ values == pytest.approx(np.mean(met))
+        else:
+            assert np.isnan(row).all()
+
+
+def test_intervals_over_seeds_are_wider_than_over_pairs() -> None:
+    # One odd network spoils all its pairs: over ten pairs it looks like four independent witnesses.
+    rng, pairs = np.random.default_rng(1), list(combinations(range(5), 2))
+    values = np.array([0.2 if 0 in p else 0.8 for p in pairs]) + 0.01 * rng.standard_normal(len(pairs))
+    counts = resampling.draws([5])
+    assert counts is not None
+    low, high = resampling.interval((resampling.pair_weights(counts, pairs) @ values)[:, None])
+    naive = np.percentile(rng.choice(values, (4000, len(values))).mean(axis=1), [2.5, 97.5])
+    assert high[0] - low[0] > naive[1] - naive[0]
