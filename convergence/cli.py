@@ -114,10 +114,11 @@ def _train(words: list[str]) -> int:
 
         from convergence import models
         from convergence.alignment import resolve_device
-        from convergence.config import RecipeConfig
+        from convergence.config import RecipeConfig, check
 
         _switch(cfg)
         made: Any = OmegaConf.to_object(cfg)
+        check(made)
         for side in filter(None, (made.model, made.against)):
             if not isinstance(side, RecipeConfig):
                 raise UserError(

@@ -1,12 +1,46 @@
-"""Every option as a typed dataclass. A leaf: it imports nothing of the house, so every module may name its types."""
+"""Every option as a typed dataclass. A leaf, so that every module may name its types."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
 from omegaconf import MISSING
+
+from convergence.errors import UserError
+
+
+def _number(default: Any, *, least: float | None = None, above: float | None = None, most: float | None = None) -> Any:
+    """A number within bounds, which :func:`check` looks at."""
+    return field(default=default, metadata={"least": least, "above": above, "most": most})
+
+
+def check(options: Any, prefix: str = "") -> None:
+    """Refuse numbers out of their bounds and empty lists, by the option's full name, before any work begins.
+
+    Raises
+    ------
+    UserError
+        Saying what the option may be.
+    """
+    for f in fields(options):
+        value, name = getattr(options, f.name), f"{prefix}{f.name}"
+        if is_dataclass(value):
+            check(value, f"{name}.")
+        if value == [] and "may_be_empty" not in f.metadata:
+            raise UserError(f"{name}=[] names nothing: give one or more, or leave it out.")
+        if value is None or "least" not in f.metadata:
+            continue
+        least, above, most = (f.metadata[bound] for bound in ("least", "above", "most"))
+        allowed = [
+            *([f"at least {least:g}"] if least is not None else []),
+            *([f"more than {above:g}"] if above is not None else []),
+            *([f"at most {most:g}"] if most is not None else []),
+        ]
+        low = (least is not None and value < least) or (above is not None and value <= above)
+        if low or (most is not None and value > most) or value != value:
+            raise UserError(f"{name}={value} is out of bounds: give a number that is {' and '.join(allowed)}.")
 
 
 class Metric(Enum):
@@ -67,9 +101,9 @@ class DatasetConfig:
     """What every data set has. `stimuli` images of the held-out split are compared (null: all of them)."""
 
     name: str = MISSING
-    stimuli: int | None = 2000
+    stimuli: int | None = _number(2000, least=1)
     seed: int = 0  # of the drawing, or of which images are chosen
-    train_images: int | None = None  # how many images recipes are trained on (null: all)
+    train_images: int | None = _number(None, least=1)  # how many images recipes are trained on (null: all)
 
 
 @dataclass
@@ -78,7 +112,7 @@ class ShapesConfig(DatasetConfig):
     size: int = 32
     texture_reliability: float = 0.7  # share of the images whose texture goes with their class
     rendering: str = "natural"  # natural | outline | silhouette | sketch | texture_swap | cue_conflict
-    train_images: int | None = 8000
+    train_images: int | None = _number(8000, least=1)
 
 
 @dataclass
@@ -103,17 +137,17 @@ class SeedsConfig:
 
 @dataclass
 class TrainingConfig:
-    epochs: int = 10
-    batch_size: int = 128
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    epochs: int = _number(10, least=0)
+    batch_size: int = _number(128, least=1)
+    learning_rate: float = _number(0.1, above=0)
+    momentum: float = _number(0.9, least=0, most=1)
+    weight_decay: float = _number(5e-4, least=0)
     optimizer: Optimizer = Optimizer.sgd
-    warmup: float = 0.1  # share of all steps
+    warmup: float = _number(0.1, least=0, most=1)  # share of all steps
     schedule: Schedule = Schedule.cosine
-    augment: list[Augmentation] = field(default_factory=lambda: [Augmentation.shift])
+    augment: list[Augmentation] = field(default_factory=lambda: [Augmentation.shift], metadata={"may_be_empty": True})
     mixed_precision: bool = False  # forward and backward in bfloat16, weights in float32
-    early_checkpoints: int = 6  # log-spaced steps inside the first epoch
+    early_checkpoints: int = _number(6, least=0)  # log-spaced steps inside the first epoch
 
 
 @dataclass
@@ -124,7 +158,7 @@ class ModelConfig:
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     layers: list[str] | None = None  # patterns (shell style) on module names; null: the default layers
     units: Units | None = None  # null: center for maps, cls for tokens
-    image_size: int | None = None  # null: the model's own, for recipes the images' own
+    image_size: int | None = _number(None, least=1)  # null: the model's own, for recipes the images' own
 
 
 @dataclass
@@ -150,7 +184,7 @@ class LibraryConfig(ModelConfig):
 @dataclass
 class MetricConfig:
     names: list[Metric] = field(default_factory=lambda: list(Metric))
-    folds: int = 5
+    folds: int = _number(5, least=2)
     seed: int = 42
 
 
@@ -186,9 +220,9 @@ class Config:
     output: str = "outputs"
     cache: str = "${output}/.cache"
     device: str = "auto"
-    batch_size: int = 256
-    workers: int = 0
-    memory_gb: float = 2.0
+    batch_size: int = _number(256, least=1)
+    workers: int = _number(0, least=0)
+    memory_gb: float = _number(2.0, above=0)
     force: bool = False
     figures: bool = True
     progress: bool = True

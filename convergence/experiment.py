@@ -24,7 +24,7 @@ from convergence.activations import extract
 from convergence.alignment import resolve_device
 from convergence.axes import Comparison, depth, labels, training
 from convergence.cache import Cached, Joined
-from convergence.config import Config, LibraryConfig
+from convergence.config import Config, LibraryConfig, check
 from convergence.files import only_one
 from convergence.models import patterns
 from convergence.models.network import Network
@@ -49,6 +49,7 @@ def run(config: Config | DictConfig) -> pd.DataFrame:
         For anything that a user can cause, in one sentence.
     """
     cfg: Config = OmegaConf.to_object(config) if isinstance(config, DictConfig) else config  # type: ignore[assignment]
+    check(cfg)
     folder = run_folder(cfg)
     with only_one(folder / "lock", f"another run works in {folder}: waiting for it."):
         if cfg.force:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from convergence import figures, results
+from convergence.config import check
 from convergence.errors import UserError
 from convergence.registration import compose, conf_folder
 
@@ -142,6 +144,7 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
         (["run", "model=tiny_resnt"], "the choices are timm, tiny_resnet, tiny_vgg, tiny_vit, torchvision."),
         (["run", "metric.folds=x"], "metric.folds=x: Value 'x' of type 'str' could not be converted to Integer."),
         (["run", "metric.names=[cka]"], "expected one of [linear, procrustes, permutation, soft_matching]"),
+        (["run", "model.training.optimizer=foo"], "optimizer=foo: Invalid value 'foo', expected one of [sgd, adamw]"),
         (["run", "dataset.stimuli=7"], "7 stimuli are too few for 5 folds"),
         (["run", "dataset=image_folder"], "name it with dataset.root=PATH"),
         (["run", "output=/proc/none"], "/proc/none/depth/"),
@@ -160,6 +163,25 @@ def test_bad_input_gets_one_sentence_and_exit_status_1(words: list[str], sentenc
     assert "Traceback" not in done.stderr
     assert "HYDRA_FULL_ERROR" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("batch_size=0", "memory_gb=0", "workers=-1", "metric.folds=1", "dataset.stimuli=0", "dataset.train_images=0"),
+        *("model.training.epochs=-1", "model.training.batch_size=0", "model.training.learning_rate=0"),
+        *("model.training.momentum=1.5", "model.training.warmup=-0.1", "model.training.weight_decay=nan"),
+    ],
+)
+def test_numbers_out_of_bounds_are_refused_by_their_full_name(word: str) -> None:
+    with pytest.raises(UserError, match=rf"^{re.escape(word.split('=')[0])}=.* is out of bounds: give a number"):
+        check(compose([word]))
+
+
+@pytest.mark.parametrize("name", ["metric.names", "model.seeds.init", "model.layers", "model.seeds.order"])
+def test_empty_lists_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=rf"{re.escape(name)}=\[\] names nothing"):
+        check(compose([f"{name}=[]"]))
 
 
 def test_help_and_the_composed_config_are_shown() -> None:

@@ -27,7 +27,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     paths = _profile(table, found, shown, folder) + _rise(found, folder)
     rows = tables.networks(table)
     if (tables.point(rows, "source") != tables.point(rows, "target")).any():
-        paths += _time(rows[rows.metric == shown], shown, folder)
+        paths += _time(rows[rows.metric == shown], found, shown, folder)
     for name, numbers in (("rise", found.points()), ("milestones", found.milestones())):
         path = folder / f"{name}.csv"
         write_atomic(path, lambda p, t=numbers: t.to_csv(p, index=False, float_format="%.6g"))  # type: ignore[misc]
@@ -57,7 +57,11 @@ def _training_axis(axes: Any, found: Rise) -> None:
         ticks, names = [places[0], *ticks], ["0", *names]
     axes.set_xticks(ticks, names)
     axes.set_xlim(places[0] - 0.05, places[-1] + 0.05)
-    axes.set_xlabel("training (steps)" if np.isnan(found.epochs).any() else "training (epochs)")
+    axes.set_xlabel(f"training ({_unit(found)})")
+
+
+def _unit(found: Rise) -> str:
+    return "steps" if np.isnan(found.epochs).any() else "epochs"
 
 
 def _profile(table: pd.DataFrame, found: Rise, metric: str, folder: Path) -> list[Path]:
@@ -77,13 +81,13 @@ def _profile(table: pd.DataFrame, found: Rise, metric: str, folder: Path) -> lis
         pixels = table[(table.source_model == tables.PIXELS) & (table.metric == metric)]
         if len(pixels):
             line = pixels.groupby("target_depth").score.mean()
-            above.plot(line.index, line, color="0.45", ls=":", lw=1, label="raw pixels to the trained network")
+            above.plot(line.index, line, color="0.45", ls=":", lw=1, label="raw pixels")
         name = style.LOOKS[metric]["label"]
         above.set(
             xlabel="relative depth (0 first layer, 1 last)", ylabel=f"{name} alignment\n(held-out r)", xlim=(0, 1)
         )
         above.set_ylim(min(0.0, float(lines.min().min())), 1.0)
-        above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=6.5)
+        above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=6.5)
         _beside(below, found, metric, shades)
         figure.supxlabel(f"lighter = earlier;  {_size(table, found)}", fontsize=6.5, color="0.35")
         return style.save(figure, folder, "training_profile")
@@ -116,7 +120,7 @@ def _beside(axes: Any, found: Rise, metric: str, shades: Any) -> None:
 
 
 def _named(point: float, found: Rise) -> str:
-    return f"{point:g} {'steps' if np.isnan(found.epochs).any() else 'epochs'}"
+    return f"{point:g} {_unit(found)}"
 
 
 def _size(table: pd.DataFrame, found: Rise) -> str:
@@ -169,7 +173,7 @@ def _rise(found: Rise, folder: Path) -> list[Path]:
         return style.save(figure, folder, "training_rise")
 
 
-def _time(rows: pd.DataFrame, metric: str, folder: Path) -> list[Path]:
+def _time(rows: pd.DataFrame, found: Rise, metric: str, folder: Path) -> list[Path]:
     """Seed A at one point with seed B at another, first, middle and last layer; and each run with its own end."""
     rows = rows.assign(s=tables.point(rows, "source"), t=tables.point(rows, "target"))
     source, target = tables.ends(rows)
@@ -188,7 +192,7 @@ def _time(rows: pd.DataFrame, metric: str, folder: Path) -> list[Path]:
             axes.set_yticks(places, [names[i] for i in places], fontsize=6)
             axes.spines[:].set_visible(False)
             axes.set_title(layer, fontsize=8, loc="left")
-            axes.set(xlabel="one network at (epochs)", ylabel="another one at (epochs)")
+            axes.set(xlabel=f"one network at ({_unit(found)})", ylabel=f"another one at ({_unit(found)})")
         for axes in list(panels.flat)[len(chosen) : 3]:
             axes.axis("off")
         figure.colorbar(
@@ -199,6 +203,7 @@ def _time(rows: pd.DataFrame, metric: str, folder: Path) -> list[Path]:
             location="left",
         )
         _own(panels[1, 1], own, between, chosen)
+        panels[1, 1].set_xlabel(f"training ({_unit(found)}, logarithmic)")
         return style.save(figure, folder, "training_time")
 
 
@@ -211,7 +216,7 @@ def _own(axes: Any, own: pd.DataFrame, between: pd.DataFrame, layers: list[str])
         other = between[(between.source_layer == layer) & (between.t == end)].groupby("s").score.mean()
         axes.plot(_place(points), mine.reindex(points), color=shade, marker="o", ms=2.5, label=f"{layer}: its own end")
         axes.plot(_place(points), other.reindex(points), color=shade, ls="--", lw=1, label=f"{layer}: another's end")
-    axes.set(ylim=(0, 1.02), xlabel="training (epochs, logarithmic)", ylabel="alignment with the end of training")
+    axes.set(ylim=(0, 1.02), ylabel="alignment with the end of training")
     wanted = [p for p in (0.1, 1, 10, 100) if points[points > 0].min() <= p <= end]
     axes.set_xticks(np.log10(wanted), [f"{p:g}" for p in wanted])
     axes.legend(frameon=False, fontsize=6, loc="lower right")
