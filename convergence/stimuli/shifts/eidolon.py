@@ -15,7 +15,7 @@ from convergence.stimuli.shifts.draws import Streams
 REFERENCE_SIZE = 256  # of the images that the benchmark's reach and grain, in pixels, were chosen for
 _FINEST = 2**-0.5
 _FULL_SCALE = 127.5  # of the noise
-_ELEMENTS = 2**22  # of a plane for all images of a batch: what is in memory at once is some ten times as much
+_ELEMENTS = 2**20  # of a plane for all images of a batch: what is in memory at once is some ten times as much
 
 
 def eidolon(images: Tensor, reach: float, coherence: float, grain: float, seeds: Sequence[int]) -> Tensor:
@@ -61,19 +61,18 @@ def _displaced(planes: Tensor, reach: float, coherence: float, grain: float, see
     coherent = torch.zeros((), dtype=torch.complex128, device=planes.device)
     coarser = torch.zeros_like(wide)
     result = torch.zeros_like(planes)
-    inside = slice(before, before + size)
+    inside = (..., slice(before, before + size), slice(before, before + size))
     for k in reversed(range(steps)):
         # Slices sum to the image: the finest reaches down to what was not blurred at all.
         blurred = torch.fft.irfft2(spectrum * _gain(padded, sigmas[k], wide, half=True), s=wide.shape[1:])
         finer = blurred if k else wide
         displacement = torch.zeros((), dtype=torch.complex128, device=planes.device)
         if coherence < 1:
-            displacement = (1 - coherence) * _noise(streams, padded, grain * scale, wide)
+            displacement = (1 - coherence) * _noise(streams, padded, grain * scale, wide)[inside]
         if coherence > 0:
-            coherent = coherent + _noise(streams, padded, sigmas[k], wide) * (sigmas[k] / sigmas[-1])
+            coherent = coherent + _noise(streams, padded, sigmas[k], wide)[inside] * (sigmas[k] / sigmas[-1])
             displacement = displacement + coherence * coherent
-        displacement = reach * scale * scale * displacement[:, inside, inside]
-        result += _sample(finer - coarser, displacement, before)
+        result += _sample(finer - coarser, reach * scale * scale * displacement, before)
         coarser = finer
     return result
 

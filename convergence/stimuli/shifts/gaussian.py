@@ -15,6 +15,8 @@ def blur(planes: Tensor, sigma: float, outside: float | None = None) -> Tensor:
     ----------
     outside : what lies around the image; None: nothing does, the weights inside sum to one.
     """
+    if sigma == 0:
+        return planes
     weights = _weights(planes.shape[-1], sigma, planes)
     if outside is None:
         weights = weights / weights.sum(1, keepdim=True)
@@ -25,8 +27,6 @@ def blur(planes: Tensor, sigma: float, outside: float | None = None) -> Tensor:
 def _weights(size: int, sigma: float, like: Tensor) -> Tensor:
     """(size, size): row i holds what each pixel gives to pixel i."""
     place = torch.arange(size, dtype=like.dtype, device=like.device)
-    if sigma == 0:
-        return torch.eye(size, dtype=like.dtype, device=like.device)
     radius = int(_TRUNCATE * sigma + 0.5)
     steps = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
     total = torch.exp(-0.5 * (steps / sigma) ** 2).sum()
