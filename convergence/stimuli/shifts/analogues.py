@@ -15,8 +15,7 @@ from convergence.stimuli.shifts.gaussian import blur
 _STROKE = 1 / 56  # of the image's width: lines and shades of a sketch
 _DARKNESS = 3.0
 _SHAPE = 1 / 48  # of the image's width: finer than that, the texture rules
-_SHAPE_GAIN = 1.2
-_TEXTURE_GAIN = 0.8
+_DARKEST, _BRIGHTEST = 0.2, 1.3  # what texture is multiplied by
 _TILE = 3  # tiles along a side
 
 
@@ -28,25 +27,24 @@ def sketch(images: Tensor) -> Tensor:
 
 
 def stylized(images: Tensor, partners: Tensor) -> Tensor:
-    """The content's Fourier phases, which carry its layout, under the partner's amplitudes, channel by channel.
+    """The Fourier phases of the content's grey, which carry its layout, under the partner's amplitudes.
 
-    Mean colour, contrast, and the strength of every scale and orientation are then the partner's (Oppenheim and Lim
-    1981, The importance of phase in signals).
+    Mean colour, contrast, and the strength and colour of every scale and orientation are then the partner's (Oppenheim
+    and Lim 1981, The importance of phase in signals).
     """
     size = images.shape[-1]
-    return torch.fft.irfft2(phases(images) * torch.fft.rfft2(partners).abs(), s=(size, size))
+    return torch.fft.irfft2(phases(grey(images))[:, None] * torch.fft.rfft2(partners).abs(), s=(size, size))
 
 
 def cue_conflict(images: Tensor, partners: Tensor) -> Tensor:
-    """The content's layout in light and dark, and the partner's colours and texture, without the partner's layout.
+    """The partner's colours and texture, without its layout, in the content's light and shade.
 
     The texture is the middle of the partner, mirrored again and again over the image.
     """
-    shape = blur(grey(images), _SHAPE * images.shape[-1])
-    shape = shape - shape.mean((1, 2), keepdim=True)
-    texture = _tiled(partners)
-    mean = texture.mean((2, 3), keepdim=True)
-    return mean + _TEXTURE_GAIN * (texture - mean) + _SHAPE_GAIN * shape[:, None]
+    light = blur(grey(images), _SHAPE * images.shape[-1])
+    darkest, brightest = light.amin((1, 2), keepdim=True), light.amax((1, 2), keepdim=True)
+    shade = (light - darkest) / (brightest - darkest).clamp(min=1e-3)
+    return _tiled(partners) * (_DARKEST + (_BRIGHTEST - _DARKEST) * shade)[:, None]
 
 
 def _tiled(images: Tensor) -> Tensor:

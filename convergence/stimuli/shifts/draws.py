@@ -36,10 +36,11 @@ class Streams:
         return (self._bits(shape) >> 10).double() * 2.0**-53
 
     def normal_pairs(self, *shape: int) -> Tensor:
-        """The next independent standard normals, two in each number, complex128 (n, \\*shape) (Box and Muller 1958)."""
+        """The next independent standard normals, in pairs, float64 (n, 2, \\*shape) (Box and Muller 1958)."""
         bits = self._bits(shape)
         radius = torch.sqrt(-2 * torch.log(((bits >> 32).double() + 0.5) * 2.0**-31))
-        return torch.polar(radius, (bits & 0xFFFFFFFF).double() * (2 * torch.pi * 2.0**-32))
+        angle = (bits & 0xFFFFFFFF).double() * (2 * torch.pi * 2.0**-32)
+        return torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], 1)
 
     def _bits(self, shape: Sequence[int]) -> Tensor:
         """63 random bits each, int64 (n, \\*shape)."""

@@ -1,4 +1,4 @@
-"""Eidolons: images whose details have lost their places (Koenderink et al. 2017, Eidolons: novel stimuli for vision)."""
+"""Eidolons: images whose details have lost their places (Koenderink et al. 2017, Eidolons: novel stimuli)."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def _displaced(planes: Tensor, reach: float, coherence: float, grain: float, see
     sigmas = [_FINEST * 2 ** (k / 2) for k in range(steps)]
     streams = Streams(seeds, planes.device)
     # From coarse to fine: what is coherent at a scale is summed over the coarser ones.
-    coherent = torch.zeros((), dtype=torch.complex128, device=planes.device)
+    coherent = torch.zeros((), dtype=planes.dtype, device=planes.device)
     coarser = torch.zeros_like(wide)
     result = torch.zeros_like(planes)
-    inside = (..., slice(before, before + size), slice(before, before + size))
     for k in reversed(range(steps)):
+        gain = _gain(padded, sigmas[k], planes)
         # Slices sum to the image: the finest reaches down to what was not blurred at all.
-        blurred = torch.fft.irfft2(spectrum * _gain(padded, sigmas[k], wide, half=True), s=wide.shape[1:])
-        finer = blurred if k else wide
-        displacement = torch.zeros((), dtype=torch.complex128, device=planes.device)
+        finer = torch.fft.irfft2(spectrum * gain[:, None] * gain[: padded // 2 + 1], s=wide.shape[1:]) if k else wide
+        displacement = torch.zeros((), dtype=planes.dtype, device=planes.device)
         if coherence < 1:
-            displacement = (1 - coherence) * _noise(streams, padded, grain * scale, wide)[inside]
+            own = _noise(streams, _gain(padded, grain * scale, planes), before, size)
+            displacement = (1 - coherence) * own
         if coherence > 0:
-            coherent = coherent + _noise(streams, padded, sigmas[k], wide)[inside] * (sigmas[k] / sigmas[-1])
+            coherent = coherent + _noise(streams, gain, before, size) * (sigmas[k] / sigmas[-1])
             displacement = displacement + coherence * coherent
         result += _sample(finer - coarser, reach * scale * scale * displacement, before)
         coarser = finer
@@ -81,31 +81,34 @@ def _padded(size: int) -> int:
     return 2 ** math.ceil(math.log2(1.5 * size))
 
 
-def _noise(streams: Streams, size: int, sigma: float, like: Tensor) -> Tensor:
-    """Two planes of noise as one complex (n, size, size): white at full scale, then blurred, without its mean."""
-    white = streams.normal_pairs(size, size)
-    strength = _FULL_SCALE / torch.view_as_real(white).abs().amax((1, 2), keepdim=True)
-    gain = _gain(size, sigma, like, half=False)
-    gain[0, 0] = 0
-    blurred = torch.view_as_real(torch.fft.ifft2(torch.fft.fft2(white) * gain))
-    return torch.view_as_complex(blurred * strength)
+def _gain(size: int, sigma: float, like: Tensor) -> Tensor:
+    """What a circular Gaussian blur leaves of each frequency along an axis of ``size`` pixels, (size,)."""
+    frequencies = torch.fft.fftfreq(size, dtype=like.dtype, device=like.device)
+    return torch.exp(-2 * (math.pi * sigma * frequencies) ** 2)
 
 
-def _gain(size: int, sigma: float, like: Tensor, half: bool) -> Tensor:
-    """What a Gaussian blur, circular, leaves of each frequency: (size, size), or the half spectrum's part of it."""
-    rows = torch.fft.fftfreq(size, dtype=like.dtype, device=like.device)
-    columns = torch.fft.rfftfreq(size, dtype=like.dtype, device=like.device) if half else rows
-    return torch.exp(-2 * (math.pi * sigma) ** 2 * (rows[:, None] ** 2 + columns**2))
+def _noise(streams: Streams, gain: Tensor, offset: int, size: int) -> Tensor:
+    """Two planes of noise, (n, 2, size, size): white at full scale, without its mean, blurred; its middle.
+
+    The blur is two matrix products, which need not make what lies outside.
+    """
+    padded = len(gain)
+    white = streams.normal_pairs(padded, padded)
+    strength = _FULL_SCALE / white.abs().amax((2, 3), keepdim=True)
+    place = torch.arange(padded, device=gain.device)
+    weights = torch.fft.ifft(gain).real[(place[offset : offset + size, None] - place) % padded]
+    middle = weights @ white @ weights.mT
+    return (middle - white.mean((2, 3), keepdim=True)) * strength
 
 
 def _sample(planes: Tensor, displacement: Tensor, offset: int) -> Tensor:
     """Planes (n, P, P) at the displaced places of the pixels inside, (n, S, S), linear between pixels.
 
-    The displacement is complex, (n, S, S), in pixels: across and, imaginary, down.
+    The displacement is (n, 2, S, S), in pixels: across and down.
     """
     padded, size = planes.shape[-1], displacement.shape[-1]
     index = torch.arange(offset, offset + size, dtype=planes.dtype, device=planes.device)
-    across, down = index + displacement.real, index[:, None] + displacement.imag
+    across, down = index + displacement[:, 0], index[:, None] + displacement[:, 1]
     # Where grid_sample wants it: -1 and 1 are the centres of the first and the last pixel.
     grid = torch.stack([across, down], -1) * (2 / (padded - 1)) - 1
     return functional.grid_sample(planes[:, None], grid, padding_mode="border", align_corners=True)[:, 0]

@@ -19,7 +19,7 @@ _NO_AMPLITUDE = 1e-10  # of the largest there can be; the phase of what is small
 
 
 def low_pass(images: Tensor, sigma: float, mean_grey: float) -> Tensor:
-    """Grey, blurred by a Gaussian of sigma S / 224 pixels (so literally ``sigma`` at S = 224), truncated at 4 sigma.
+    """Grey, blurred by a Gaussian of sigma S / 224 pixels (literally ``sigma`` at S = 224), truncated at 4 sigma.
 
     What lies outside the image counts as the data set's mean grey.
     """
@@ -27,11 +27,15 @@ def low_pass(images: Tensor, sigma: float, mean_grey: float) -> Tensor:
 
 
 def high_pass(images: Tensor, sigma: float, mean_grey: float) -> Tensor:
-    """Grey minus its low-pass at the same sigma, moved to the data set's mean grey. Infinite sigma leaves grey alone."""
+    """Grey minus its blur by a Gaussian of ``sigma`` pixels, moved to the data set's mean grey.
+
+    Pixels at any size: what a high-pass leaves is detail of the scale of pixels, and sigma scaled as that of the
+    low-pass would leave nothing at all of small images. An infinite sigma leaves grey alone.
+    """
     g = grey(images)
     if math.isinf(sigma):
         return as_rgb(g)
-    high = g - blur(g, sigma * images.shape[-1] / REFERENCE_SIZE, mean_grey)
+    high = g - blur(g, sigma, mean_grey)
     return as_rgb(high + mean_grey - high.mean((1, 2), keepdim=True))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -53,7 +53,7 @@ class ShiftedStimuli(Stimuli):
     native: bool = False
     partners: Tensor | None = None
     texture_labels: Tensor | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device | str = "cpu"
 
     @property
     def analogue(self) -> bool:
@@ -120,7 +120,7 @@ def shifted(base: Stimuli, shift: str, level: str, seed: int = 0, device: torch.
         native=native,
         partners=partners,
         texture_labels=texture_labels,
-        device=torch.device(device),
+        device=device,
     )
 
 

@@ -22,8 +22,9 @@ _PARTS = 0.2  # area of the largest part that others must have to belong to the 
 def silhouette(images: Tensor) -> Tensor:
     """The filled object, black on white: float (n, 3, S, S) in [0, 1] to the same, 0 or 1.
 
-    A colour's strangeness is its Mahalanobis distance from the colours of the likeliest of the four sides of the border;
-    what is above Otsu's threshold (1979), without holes and small parts, is the object.
+    A colour is as strange as its Mahalanobis distance from the border's colours says, on the second likeliest of the
+    four sides, for the object may touch one. What is above Otsu's threshold (1979), without holes and small parts, is
+    the object.
     """
     smooth = blur(images, _SMOOTH * images.shape[-1]).cpu().numpy()
     found = np.stack([_object(image) for image in smooth]) if len(smooth) else np.empty(images[:, 0].shape)
@@ -51,7 +52,8 @@ def _strangeness(image: Array) -> Array:
         covariance = (colours - mean) @ (colours - mean).T / colours.shape[1] + _NOISE**2 * np.eye(3)
         away = image.reshape(3, -1) - mean
         distances.append((away * np.linalg.solve(covariance, away)).sum(0))
-    return np.sqrt(np.min(distances, axis=0)).reshape(image.shape[1:])
+    likely = np.sort(distances, axis=0)[1]
+    return np.log1p(likely).reshape(image.shape[1:])
 
 
 def _otsu(values: Array) -> float:
