@@ -14,9 +14,10 @@ from convergence.stimuli.shifts.gaussian import blur
 
 _STROKE = 1 / 56  # of the image's width: lines and shades of a sketch
 _DARKNESS = 3.0
-_SHAPE = 1 / 48  # of the image's width: finer than that, the texture rules
-_DARKEST, _BRIGHTEST = 0.2, 1.3  # what texture is multiplied by
-_TILE = 3  # tiles along a side
+_SHAPE = 1 / 100  # of the image's width: finer than that, the texture rules
+_TEXTURE_CONTRAST = 0.7
+_DARKEST, _BRIGHTEST = 0.1, 1.5  # what texture is multiplied by
+_TILE = 5  # tiles along a side
 
 
 def sketch(images: Tensor) -> Tensor:
@@ -39,12 +40,15 @@ def stylized(images: Tensor, partners: Tensor) -> Tensor:
 def cue_conflict(images: Tensor, partners: Tensor) -> Tensor:
     """The partner's colours and texture, without its layout, in the content's light and shade.
 
-    The texture is the middle of the partner, mirrored again and again over the image.
+    The texture is the middle of the partner, mirrored again and again over the image, at a lower contrast.
     """
     light = blur(grey(images), _SHAPE * images.shape[-1])
     darkest, brightest = light.amin((1, 2), keepdim=True), light.amax((1, 2), keepdim=True)
     shade = (light - darkest) / (brightest - darkest).clamp(min=1e-3)
-    return _tiled(partners) * (_DARKEST + (_BRIGHTEST - _DARKEST) * shade)[:, None]
+    texture = _tiled(partners)
+    mean = texture.mean((2, 3), keepdim=True)
+    faint = mean + _TEXTURE_CONTRAST * (texture - mean)
+    return faint * (_DARKEST + (_BRIGHTEST - _DARKEST) * shade)[:, None]
 
 
 def _tiled(images: Tensor) -> Tensor:
