@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +21,10 @@ from convergence.errors import UserError
 from convergence.stimuli import load
 from convergence.stimuli.base import ArrayStimuli, Stimuli
 from convergence.stimuli.shifts import NATIVE, SHIFTS, Statistics, apply, image_seed, measure, shifted, square
+from convergence.stimuli.shifts.analogues import stylized
 from convergence.stimuli.shifts.draws import Streams
+from convergence.stimuli.shifts.eidolon import eidolon
+from convergence.stimuli.shifts.fourier import phase_scrambling
 
 EVERY = [(shift.name, level) for shift in SHIFTS.values() for level in shift.levels]
 EIDOLONS = ("eidolonI", "eidolonII", "eidolonIII")
@@ -127,10 +131,7 @@ def test_power_equalised_images_have_one_spectrum() -> None:
 @pytest.mark.parametrize("size", [31, 32])
 @pytest.mark.parametrize("level", ["30", "90", "180"])
 def test_phase_scrambling_moves_phases_within_its_width_and_keeps_amplitudes(level: str, size: int) -> None:
-    images = faint(resized(size))
-    # Without rounding to pixels, which is not small beside the weakest amplitudes.
-    from convergence.stimuli.shifts.fourier import phase_scrambling
-
+    images = resized(size)
     uniform = Streams([5, 6], torch.device("cpu")).uniform(size, size // 2 + 1)
     result = phase_scrambling(images.double() / 255, float(level), uniform)[:, 0].numpy()
     before, after = np.fft.fft2(reference_grey(images)), np.fft.fft2(result)
@@ -219,7 +220,7 @@ def test_noise_of_an_image_is_normal_and_uniform() -> None:
     assert (normal.std((2, 3)) - 1).abs().max() < 0.02
     assert abs(float(normal.pow(4).mean()) - 3) < 0.1
     assert abs(float((normal[:, 0] * normal[:, 1]).mean())) < 0.02
-    assert 0 <= float(uniform.min())
+    assert float(uniform.min()) >= 0
     assert float(uniform.max()) < 1
     assert (uniform.mean((1, 2)) - 0.5).abs().max() < 0.01
 
@@ -237,24 +238,21 @@ def test_a_level_that_changes_nothing_leaves_grey_as_it_is(shift: str, images: T
 
 @pytest.mark.parametrize("shift", EIDOLONS)
 def test_an_eidolon_without_reach_is_the_grey_image(shift: str) -> None:
-    from convergence.stimuli.shifts.eidolon import eidolon
-
     coherence = int(SHIFTS[shift].levels[0].split("-")[1]) / 10
     result = eidolon(PHOTOGRAPHS.double() / 255, 0, coherence, 10, [1, 2])
     np.testing.assert_allclose(result[:, 0], reference_grey(PHOTOGRAPHS), atol=1e-9)
 
 
 @pytest.mark.parametrize("shift", ORDERED)
-@pytest.mark.parametrize("size", [32, 96])
+@pytest.mark.parametrize("size", [32, 48])
 def test_levels_lead_away_from_the_image_one_after_another(shift: str, size: int) -> None:
-    images = resized(size)
+    images = torch.cat(resized(3 * size).unfold(2, size, size).unfold(3, size, size).flatten(2, 3).unbind(2))
     results = [distort(images, shift, level) for level in SHIFTS[shift].levels]
     away = [difference(results[0], result) for result in results]
     # Beyond its saturation a random shift moves no further, but not back either.
-    assert all(later > 0.95 * earlier for earlier, later in zip(away, away[1:], strict=False))
-    half = len(away) // 2
-    assert away[half] > away[0]
-    assert away[-1] > away[0]
+    assert all(later >= 0.95 * earlier for earlier, later in itertools.pairwise(away))
+    assert away[len(away) // 2] > 0
+    assert away[-1] == pytest.approx(max(away), rel=0.05)
 
 
 def test_contrast_falls_with_its_level() -> None:
@@ -292,8 +290,6 @@ def test_a_silhouette_finds_the_flower() -> None:
 
 
 def test_a_stylized_image_has_the_partners_amplitudes_and_the_contents_phases() -> None:
-    from convergence.stimuli.shifts.analogues import stylized
-
     content, partner = (PHOTOGRAPHS.double() / 255).unbind(0)
     result = np.fft.fft2(stylized(content[None], partner[None])[0].numpy())
     np.testing.assert_allclose(np.abs(result), np.abs(np.fft.fft2(partner.numpy())), atol=1e-8)
@@ -318,6 +314,7 @@ def test_a_cue_conflict_has_the_contents_layout_and_the_partners_colour() -> Non
 # ---------------------------------------------------------------- determinism
 
 MANY = torch.cat([resized(16), digits(10).repeat_interleave(2, 2).repeat_interleave(2, 3)])
+IDS = tuple(f"image-{i}" for i in range(len(MANY)))
 
 
 @given(st.lists(st.integers(0, len(MANY) - 1), min_size=1, max_size=6), st.sampled_from(EVERY), st.integers(0, 5))
@@ -328,9 +325,6 @@ def test_a_shifted_image_is_the_same_in_any_batch_and_order(
     stimuli = ArrayStimuli("some", ("a", "b"), IDS, torch.arange(len(MANY)) % 2, "fixed", array=MANY)
     images = shifted(stimuli, *what, seed=seed)
     assert torch.equal(images.pixels(chosen), images.pixels(range(len(MANY)))[chosen])
-
-
-IDS = tuple(f"image-{i}" for i in range(len(MANY)))
 
 
 @pytest.mark.parametrize("what", [("phase-scrambling", "90"), ("uniform-noise", "0.10"), ("eidolonI", "16-10-10")])
@@ -428,10 +422,10 @@ def test_partners_are_other_images_and_of_another_class_where_cues_conflict() ->
     own = torch.arange(len(MANY))
     met: set[tuple[int, int]] = set()
     for seed in range(30):
-        stylized, conflict = shifted(base, "stylized", "0", seed), shifted(base, "cue-conflict", "0", seed)
-        assert stylized.partners is not None
+        styled, conflict = shifted(base, "stylized", "0", seed), shifted(base, "cue-conflict", "0", seed)
+        assert styled.partners is not None
         assert conflict.partners is not None
-        assert (stylized.partners != own).all()
+        assert (styled.partners != own).all()
         assert torch.equal(conflict.texture_labels, labels[conflict.partners])  # type: ignore[arg-type]
         assert (conflict.texture_labels != labels).all()
         met |= set(zip(own.tolist(), conflict.partners.tolist(), strict=True))

@@ -28,6 +28,7 @@ NATIVE = {
 }
 _SAMPLE = 1000  # images that the statistics are of
 _BATCH = 100
+_ELEMENTS = 2**23  # of the images that are shifted at once; each takes some hundred bytes on the way
 _measured: dict[str, Statistics] = {}  # by fingerprint: every level of every shift needs the same ones
 
 
@@ -61,15 +62,19 @@ class ShiftedStimuli(Stimuli):
         return find(self.shift).analogue and not self.native
 
     def pixels(self, indices: Sequence[int]) -> Tensor:
-        chosen = torch.as_tensor(indices, dtype=torch.int64).tolist()
-        images = _pixels(self.base, chosen)
-        if self.native or not chosen:
-            return images
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        if self.native or not len(chosen):
+            return _pixels(self.base, chosen.tolist())
+        first = _pixels(self.base, chosen[:1].tolist())
+        batch = max(_ELEMENTS // first.numel(), 1)
+        return torch.cat([self._shifted(part.tolist()) for part in chosen.split(batch)])
+
+    def _shifted(self, chosen: list[int]) -> Tensor:
         partners = None
         if self.partners is not None:
             partners = _pixels(self.base, self.partners[chosen].tolist()).to(self.device)
         return apply(
-            images.to(self.device),
+            _pixels(self.base, chosen).to(self.device),
             self.shift,
             self.level,
             seeds=_seeds([self.ids[i] for i in chosen], self.seed, self.shift, self.level),

@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 _SMOOTH = 1 / 112  # of the image's width: texture finer than that makes no outline
 _BORDER = 1 / 16  # of the image's width
 _NOISE = 0.03  # least standard deviation of a border's colours
+_LEAST = np.log1p(2.0**2)  # two standard deviations: a plain image has no object
 _BINS = 256
 _PARTS = 0.2  # area of the largest part that others must have to belong to the object
 
@@ -33,7 +34,7 @@ def silhouette(images: Tensor) -> Tensor:
 
 def _object(image: Array) -> NDArray[np.bool_]:
     strange = _strangeness(image)
-    mask = ndimage.binary_fill_holes(strange > _otsu(strange))
+    mask = ndimage.binary_fill_holes(strange > max(_otsu(strange), _LEAST))
     parts, count = ndimage.label(mask)
     if count < 2:
         return mask
