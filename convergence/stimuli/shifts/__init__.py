@@ -6,8 +6,9 @@ five are drawn natively by ``dataset=shapes``, and imitated for photographs.
 
 from convergence.stimuli.shifts.distort import apply
 from convergence.stimuli.shifts.draws import image_seed
-from convergence.stimuli.shifts.levels import SHIFTS, Partner, Shift, find
+from convergence.stimuli.shifts.levels import SHIFTS, find
 from convergence.stimuli.shifts.paired import NATIVE, ShiftedStimuli, shifted
+from convergence.stimuli.shifts.shift import Partner, Shift
 from convergence.stimuli.shifts.square import square
 from convergence.stimuli.shifts.statistics import Statistics, measure
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from convergence.errors import UserError
-from convergence.stimuli.shifts.levels import Batch, find
+from convergence.stimuli.shifts.levels import find
+from convergence.stimuli.shifts.shift import Batch
 from convergence.stimuli.shifts.statistics import Statistics
 
 VERSION = 1  # of the shifts: raise it whenever a pixel changes

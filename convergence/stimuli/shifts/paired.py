@@ -9,12 +9,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convergence.errors import UserError
 from convergence.stimuli.base import Stimuli, as_image, digest, select
 from convergence.stimuli.shapes import Shapes, shapes
 from convergence.stimuli.shifts.distort import VERSION, apply
 from convergence.stimuli.shifts.draws import image_seed
-from convergence.stimuli.shifts.levels import Partner, Shift, find
+from convergence.stimuli.shifts.levels import find
+from convergence.stimuli.shifts.partners import partners_of
+from convergence.stimuli.shifts.shift import Partner
 from convergence.stimuli.shifts.square import square
 from convergence.stimuli.shifts.statistics import Statistics, measure
 
@@ -108,7 +109,7 @@ def shifted(base: Stimuli, shift: str, level: str, seed: int = 0, device: torch.
     else:
         source = square(base)
         if chosen.partner is not None:
-            partners = _partners(base, chosen, _seeds(base.ids, seed, shift, level))
+            partners = partners_of(base, chosen, _seeds(base.ids, seed, shift, level))
         if chosen.partner is Partner.other_class and partners is not None:
             texture_labels = base.labels[partners]
     return ShiftedStimuli(
@@ -127,21 +128,6 @@ def shifted(base: Stimuli, shift: str, level: str, seed: int = 0, device: torch.
         texture_labels=texture_labels,
         device=device,
     )
-
-
-def _partners(base: Stimuli, shift: Shift, seeds: Sequence[int]) -> Tensor:
-    """For each image another one, (M,), by its seed: of any class, or of any other class."""
-    # Images of the classes that are out of question, such as one's own, lie side by side in this order.
-    groups = torch.arange(len(base)) if shift.partner is Partner.image else base.labels
-    order = torch.argsort(groups, stable=True)
-    _, inverse, counts = torch.unique(groups, return_inverse=True, return_counts=True)
-    if len(counts) < 2:
-        needed = "two images" if shift.partner is Partner.image else "images of two classes"
-        raise UserError(f"{shift.name} takes textures from other images of {base.name}: it needs at least {needed}.")
-    ends = counts.cumsum(0)[inverse]
-    others = len(base) - counts[inverse]
-    step = torch.tensor([seed % count for seed, count in zip(seeds, others.tolist(), strict=True)])
-    return order[(ends + step) % len(base)]
 
 
 def _statistics(base: Stimuli | None) -> Statistics:
