@@ -40,7 +40,7 @@ class ShiftedStimuli(Stimuli):
     Attributes
     ----------
     base : squares of one size: the undistorted images, or, if ``native``, those that are drawn under the shift.
-    shift, level : one of the seventeen, and one of its levels.
+    shift, level : one of the seventeen, and one of its levels ("0" where the benchmark has none).
     seed : of what the shift draws at random; each image has a stream of its own by (seed, id, shift, level).
     native : the data set itself draws such images, nothing is left to do.
     partners : (M,) the images whose texture stylized and cue-conflict take; else None.
@@ -131,7 +131,7 @@ def shifted(base: Stimuli, shift: str, level: str, seed: int = 0, device: torch.
 
 
 def _statistics(base: Stimuli | None) -> Statistics:
-    """Of at most 1,000 images, which the data set's ids and nothing else decide on."""
+    """Of all images, or of 1,000 that a seeded shuffle chooses, the same whatever the shift and its seed."""
     assert base is not None
     if base.fingerprint not in _measured:
         sample = select(base.labels, min(_SAMPLE, len(base)), 0, base.name, "test").split(_BATCH)
