@@ -1,0 +1,150 @@
+"""A data set under a shift, paired image by image with the undistorted one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from convergence.stimuli.base import Stimuli, as_image, digest, select
+from convergence.stimuli.shapes import Shapes, shapes
+from convergence.stimuli.shifts.distort import VERSION, apply
+from convergence.stimuli.shifts.draws import image_seed
+from convergence.stimuli.shifts.levels import find
+from convergence.stimuli.shifts.partners import partners_of
+from convergence.stimuli.shifts.shift import Partner
+from convergence.stimuli.shifts.square import square
+from convergence.stimuli.shifts.statistics import Statistics, measure
+
+# How dataset=shapes itself draws what can only be imitated in photographs.
+NATIVE = {
+    "edge": "outline",
+    "silhouette": "silhouette",
+    "sketch": "sketch",
+    "stylized": "texture_swap",
+    "cue-conflict": "cue_conflict",
+}
+_SAMPLE = 1000  # images that the statistics are of
+_BATCH = 100
+_ELEMENTS = 2**23  # of the images that are shifted at once; each takes some hundred bytes on the way
+_measured: dict[str, Statistics] = {}  # by fingerprint: every level of every shift needs the same ones
+
+
+@dataclass
+class ShiftedStimuli(Stimuli):
+    """Images under a shift, made when asked for: the same ids, labels and classes as the undistorted ones.
+
+    Attributes
+    ----------
+    base : squares of one size: the undistorted images, or, if ``native``, those that are drawn under the shift.
+    shift, level : one of the seventeen, and one of its levels ("0" where the benchmark has none).
+    seed : of what the shift draws at random; each image has a stream of its own by (seed, id, shift, level).
+    native : the data set itself draws such images, nothing is left to do.
+    partners : (M,) the images whose texture stylized and cue-conflict take; else None.
+    texture_labels : (M,) the class whose texture an image has, under cue-conflict; else None.
+    device : where the shift is computed; it changes no pixel.
+    """
+
+    base: Stimuli | None = None
+    shift: str = ""
+    level: str = ""
+    seed: int = 0
+    native: bool = False
+    partners: Tensor | None = None
+    texture_labels: Tensor | None = None
+    device: torch.device | str = "cpu"
+
+    @property
+    def analogue(self) -> bool:
+        """Whether the images only resemble the benchmark's, which hands or other networks made."""
+        return find(self.shift).analogue and not self.native
+
+    def pixels(self, indices: Sequence[int]) -> Tensor:
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        if self.native or not len(chosen):
+            return _pixels(self.base, chosen.tolist())
+        first = _pixels(self.base, chosen[:1].tolist())
+        batch = max(_ELEMENTS // first.numel(), 1)
+        return torch.cat([self._shifted(part.tolist()) for part in chosen.split(batch)])
+
+    def _shifted(self, chosen: list[int]) -> Tensor:
+        partners = None
+        if self.partners is not None:
+            partners = _pixels(self.base, self.partners[chosen].tolist()).to(self.device)
+        return apply(
+            _pixels(self.base, chosen).to(self.device),
+            self.shift,
+            self.level,
+            seeds=_seeds([self.ids[i] for i in chosen], self.seed, self.shift, self.level),
+            statistics=_statistics(self.base) if find(self.shift).measured else None,
+            partners=partners,
+        ).cpu()
+
+    def image(self, i: int) -> Image.Image:
+        return as_image(self.pixels([i])[0])
+
+
+def shifted(base: Stimuli, shift: str, level: str, seed: int = 0, device: torch.device | str = "cpu") -> ShiftedStimuli:
+    """The images of ``base`` under a shift.
+
+    Photographs are first made squares of 224 x 224 pixels, as ``square`` does. Edge, silhouette, sketch, stylized and
+    cue-conflict are drawn by the data set itself if that is ``shapes``, else they are analogues.
+
+    Raises
+    ------
+    UserError
+        If the shift or the level is unknown, or there is no other image, or class, to take a texture from.
+    """
+    chosen = find(shift)
+    level = chosen.level(level)
+    native = isinstance(base, Shapes) and shift in NATIVE
+    partners = texture_labels = None
+    if isinstance(base, Shapes) and native:
+        source: Stimuli = shapes(replace(base.config, rendering=NATIVE[shift]), base.split)
+        assert isinstance(source, Shapes)
+        texture_labels = source.texture_labels
+    else:
+        source = square(base)
+        if chosen.partner is not None:
+            partners = partners_of(base, chosen, _seeds(base.ids, seed, shift, level))
+        if chosen.partner is Partner.other_class and partners is not None:
+            texture_labels = base.labels[partners]
+    return ShiftedStimuli(
+        name=f"{base.name}/{shift}/{level}",
+        classes=base.classes,
+        ids=base.ids,
+        labels=base.labels,
+        fingerprint=digest("shifted", VERSION, source.fingerprint, shift, level, seed),
+        skipped=base.skipped,
+        base=source,
+        shift=shift,
+        level=level,
+        seed=seed,
+        native=native,
+        partners=partners,
+        texture_labels=texture_labels,
+        device=device,
+    )
+
+
+def _statistics(base: Stimuli | None) -> Statistics:
+    """Of all images, or of 1,000 that a seeded shuffle chooses, the same whatever the shift and its seed."""
+    assert base is not None
+    if base.fingerprint not in _measured:
+        sample = select(base.labels, min(_SAMPLE, len(base)), 0, base.name, "test").split(_BATCH)
+        _measured[base.fingerprint] = measure(_pixels(base, part.tolist()) for part in sample)
+    return _measured[base.fingerprint]
+
+
+def _pixels(base: Stimuli | None, indices: list[int]) -> Tensor:
+    assert base is not None
+    images = base.pixels(indices)
+    assert images is not None  # square() has seen to it
+    return images
+
+
+def _seeds(ids: Sequence[str], seed: int, shift: str, level: str) -> list[int]:
+    return [image_seed(seed, image_id, shift, level) for image_id in ids]
