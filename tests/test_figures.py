@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from convergence import figures, results
+from convergence import figures, results, tables
 from convergence.figures import depth
 from convergence.figures.summary import summary
 
@@ -50,23 +50,23 @@ def test_both_figures_are_drawn_as_pdf_and_png_and_again_to_the_same_bytes(rows:
 
 
 def test_the_profile_is_the_mean_of_corresponding_layers_of_trained_pairs() -> None:
-    trained, before = depth.split(table())
+    trained, before = tables.split(table())
     means, over = depth.profile(trained)
     assert over == "folds"
     assert means[means.metric == "procrustes"]["mean"].to_numpy() == pytest.approx(np.full(5, 0.905))
     assert depth.profile(before)[0]["mean"].max() < 0.71
-    assert depth.profile(depth.split(table(3))[0])[1] == "3 pairs of networks"
+    assert depth.profile(tables.split(table(3))[0])[1] == "3 pairs of networks"
 
 
 def test_across_architectures_layers_correspond_by_relative_depth() -> None:
-    rows = depth.corresponding(table(widths=(5, 3), models=("a", "b")))
+    rows = tables.corresponding(table(widths=(5, 3), models=("a", "b")))
     gap = (rows.source_depth - rows.target_depth).abs()
     assert gap.max() <= 0.25
     assert set(rows[rows.direction == "x->y"].source_layer) == {f"layer{i}" for i in range(5)}
 
 
 def test_the_grid_is_in_forward_order_with_its_maxima_on_the_diagonal() -> None:
-    cells = depth.grid(depth.split(table())[0], "procrustes")
+    cells = depth.grid(tables.split(table())[0], "procrustes")
     assert list(cells.index) == list(cells.columns) == [f"layer{i}" for i in range(5)]
     assert (cells.to_numpy().argmax(axis=0) == np.arange(5)).all()
 
