@@ -67,6 +67,7 @@ def accumulate(
     *,
     device: torch.device,
     chunk: int,
+    origin: Moments | None = None,
 ) -> Moments:
     """One pass over the stimuli.
 
@@ -76,6 +77,7 @@ def accumulate(
     pairs : layer pairs whose cross moments are wanted. All layers must have the same number of positions.
     fold : (M,) fold of each stimulus.
     chunk : stimuli read at a time.
+    origin : moments of other responses of the same layers, whose shifts are taken over, so that both can be combined.
 
     Raises
     ------
@@ -85,7 +87,8 @@ def accumulate(
     columns_x = _Columns(x, dict.fromkeys(a for a, _ in pairs))
     columns_y = _Columns(y, dict.fromkeys(b for _, b in pairs))
     folds = int(fold.max()) + 1
-    side_x, side_y = columns_x.empty_side(folds, device), columns_y.empty_side(folds, device)
+    side_x = columns_x.empty_side(folds, device, origin.x if origin else None)
+    side_y = columns_y.empty_side(folds, device, origin.y if origin else None)
     groups = _groups(pairs, columns_x, columns_y, folds, device)
     for start in range(0, len(fold), chunk):
         part = fold[start : start + chunk]
@@ -122,15 +125,19 @@ class _Columns:
         self.width = end
         self.positions = source.positions[self.names[0]]
 
-    def empty_side(self, folds: int, device: torch.device) -> Side:
-        first = self.source.read(self.names, 0, 1)
+    def empty_side(self, folds: int, device: torch.device, origin: Side | None) -> Side:
+        widths = self.source.layers
+        if origin is None:
+            first = self.source.read(self.names, 0, 1)
+            shift = {n: first[n].reshape(-1, widths[n])[0].to(device, torch.float64) for n in self.names}
+        else:
+            shift = {n: origin.shift[n] for n in self.names}
 
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(*shape, dtype=torch.float64, device=device)
 
-        widths = self.source.layers
         return Side(
-            shift={n: first[n].reshape(-1, widths[n])[0].to(device, torch.float64) for n in self.names},
+            shift=shift,
             sums={n: zeros(folds, widths[n]) for n in self.names},
             products={n: zeros(folds, widths[n], widths[n]) for n in self.names},
         )

@@ -22,7 +22,7 @@ from convergence import folds as kfold
 from convergence.errors import UserError
 from convergence.metrics import linear, matching, procrustes, scores
 from convergence.moments import Moments, Pair, Representation, Side, accumulate
-from convergence.splits import LayerSplit, PairSplit, layer_split, pair_split
+from convergence.splits import LayerSplit, PairSplit, held_out_cross, layer_split, pair_split, with_held_out
 
 METRICS = ("linear", "procrustes", "permutation", "soft_matching")
 DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
@@ -57,20 +57,87 @@ def score(
     UserError
         If x and y have different stimuli, a response is not finite, folds are too small, or no pair can be scored.
     """
+    options = _Options(metrics, folds, seed, directions, torch.device(device), memory_gb, chunk, advance)
+    return _score(x, y, (), pairs, options)[0]
+
+
+def transfer(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pairs: Sequence[Pair],
+    *,
+    metrics: Sequence[str] = METRICS,
+    folds: int = 5,
+    seed: int = 42,
+    directions: str = "both",
+    device: torch.device | str = "cpu",
+    memory_gb: float = 2.0,
+    advance: Callable[[int], None] | None = None,
+) -> list[pd.DataFrame]:
+    """Maps fitted on x and y as in :func:`score`, scored on the held-out fold of other responses: a table for each.
+
+    Parameters
+    ----------
+    others : responses of the same two networks to as many other stimuli, such as the same images distorted. The i-th
+        of them is held out with the i-th of x and y, so that a distorted image never meets a map that saw it clean.
+
+    Raises
+    ------
+    UserError
+        As :func:`score`, and if the numbers of stimuli differ.
+    """
+    options = _Options(metrics, folds, seed, directions, torch.device(device), memory_gb, None, advance)
+    return _score(x, y, others, pairs, options)
+
+
+@dataclass(frozen=True)
+class _Options:
+    metrics: Sequence[str]
+    folds: int
+    seed: int
+    directions: str
+    device: torch.device
+    memory_gb: float
+    chunk: int | None
+    advance: Callable[[int], None] | None
+
+
+def _score(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pairs: Sequence[Pair],
+    options: _Options,
+) -> list[pd.DataFrame]:
+    """A table for each of ``others``, or the one of x and y themselves."""
     if x.rows != y.rows:
         raise UserError(f"x has {x.rows} stimuli and y has {y.rows}: both must see the same ones, in one order.")
-    fold = kfold.assign(x.rows, folds, seed)
+    for side in (side for both in others for side in both):
+        if side.rows != x.rows:
+            raise UserError(f"maps from {x.rows} stimuli can't be scored by folds on {side.rows} others: give as many.")
+    metrics, budget = options.metrics, options.memory_gb * 2**30
+    fold = kfold.assign(x.rows, options.folds, options.seed)
     applicable = [p for p in pairs if _applies(x, y, p, metrics)]
     if pairs and not applicable:
         raise UserError(_why_none(x, y, pairs))
-    device = torch.device(device)
-    tables = []
-    for tile in _tiles(x, y, applicable, folds, memory_gb * 2**30):
-        step = chunk or _chunk(x, y, tile, memory_gb * 2**30)
-        moments = accumulate(x, y, tile, fold, device=device, chunk=step)
-        tables.append(_score_tile(moments, tile, metrics, DIRECTIONS[directions], advance))
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
-    place = {pair: i for i, pair in enumerate(applicable)}
+    tables: list[list[pd.DataFrame]] = [[] for _ in others or (None,)]
+    for tile in _tiles(x, y, applicable, options.folds, 1 + len(others), budget):
+        step = options.chunk or _chunk(x, y, tile, budget)
+        moments = accumulate(x, y, tile, fold, device=options.device, chunk=step)
+        held_out = [accumulate(a, b, tile, fold, device=options.device, chunk=step, origin=moments) for a, b in others]
+        found = _score_tile(
+            moments, held_out or [moments], tile, metrics, DIRECTIONS[options.directions], options.advance
+        )
+        for table, part in zip(tables, found, strict=True):
+            table.append(part)
+    return [_ordered(parts, applicable) for parts in tables]
+
+
+def _ordered(parts: list[pd.DataFrame], pairs: Sequence[Pair]) -> pd.DataFrame:
+    """One table of all tiles, in the order of the pairs."""
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    place = {pair: i for i, pair in enumerate(pairs)}
     where = [place[pair] for pair in zip(table.layer_x, table.layer_y, strict=True)]
     return table.iloc[np.argsort(where, kind="stable")].reset_index(drop=True)
 
@@ -94,7 +161,7 @@ def _why_none(x: Representation, y: Representation, pairs: Sequence[Pair]) -> st
 
 
 def _cost(x: Representation, y: Representation, pairs: Sequence[Pair], folds: int) -> float:
-    """Peak bytes of a tile: its moments, the statistics of one fold, and the scratch of one linear fit."""
+    """Peak bytes of a tile and one set of stimuli: moments, the statistics of a fold, the scratch of a linear fit."""
     within = sum(x.layers[a] ** 2 for a in {a for a, _ in pairs})
     within += sum(y.layers[b] ** 2 for b in {b for _, b in pairs})
     cross = sum(x.layers[a] * y.layers[b] for a, b in pairs)
@@ -102,7 +169,7 @@ def _cost(x: Representation, y: Representation, pairs: Sequence[Pair], folds: in
 
 
 def _tiles(
-    x: Representation, y: Representation, pairs: Sequence[Pair], folds: int, budget: float
+    x: Representation, y: Representation, pairs: Sequence[Pair], folds: int, sets: int, budget: float
 ) -> Iterator[list[Pair]]:
     """Cut the pairs into blocks of neighbouring layers, as square as the budget asks."""
     by_positions: dict[int, list[Pair]] = {}
@@ -111,7 +178,7 @@ def _tiles(
     waiting = list(by_positions.values())[::-1]
     while waiting:
         block = waiting.pop()
-        cost = _cost(x, y, block, folds)
+        cost = sets * _cost(x, y, block, folds)
         if cost <= budget:
             yield block
             continue
@@ -147,25 +214,32 @@ def _chunk(x: Representation, y: Representation, tile: Sequence[Pair], budget: f
 
 @dataclass(frozen=True)
 class _Row:
-    """Keys of a row, and its three scores, which stay on the device until the end."""
+    """Keys of a row, which of the held-out sets it is of, and its three scores, which stay on the device so far."""
 
     key: dict[str, Any]
+    held_out: int
     numbers: Tensor
 
 
 def _score_tile(
     moments: Moments,
+    held_out: Sequence[Moments],
     pairs: Sequence[Pair],
     metrics: Sequence[str],
     directions: Sequence[str],
     advance: Callable[[int], None] | None,
-) -> pd.DataFrame:
+) -> list[pd.DataFrame]:
+    """Fitted on ``moments``, scored on each of ``held_out``: a table for each."""
     rows: list[_Row] = []
     with _workers() as pool:
         for k in range(len(moments.counts)):
-            rows += _Fold(moments, pairs, k, directions, pool).score(metrics)
+            rows += _Fold(moments, held_out, pairs, k, directions, pool).score(metrics)
             if advance is not None:
                 advance(len(pairs))
+    return [_table([row for row in rows if row.held_out == i]) for i in range(len(held_out))]
+
+
+def _table(rows: Sequence[_Row]) -> pd.DataFrame:
     table = pd.DataFrame([row.key for row in rows])
     numbers = torch.stack([row.numbers for row in rows]).cpu().numpy()
     table[["score", "score_global", "score_transport"]] = numbers
@@ -188,12 +262,22 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(threads)
 
 
+@dataclass(frozen=True)
+class _HeldOut:
+    """What a fitted map is scored on: the layers with their held-out statistics, and the held-out cross scatters."""
+
+    x: dict[str, LayerSplit]
+    y: dict[str, LayerSplit]
+    cross: dict[Pair, Tensor]
+
+
 class _Fold:
     """One fold held out: its statistics, and the rows of all pairs."""
 
     def __init__(
         self,
         moments: Moments,
+        held_out: Sequence[Moments],
         pairs: Sequence[Pair],
         k: int,
         directions: Sequence[str],
@@ -218,6 +302,19 @@ class _Fold:
             return pair_split(moments.cross, pair, self.x[pair[0]], self.y[pair[1]], k)
 
         self.cross = dict(zip(pairs, pool.map(cross, pairs), strict=True))
+        self.held_out = [self._held_out(m) if m is not moments else self._own() for m in held_out]
+
+    def _own(self) -> _HeldOut:
+        return _HeldOut(self.x, self.y, {pair: split.test for pair, split in self.cross.items()})
+
+    def _held_out(self, moments: Moments) -> _HeldOut:
+        x, y = (
+            {name: with_held_out(split, side, name, moments.counts, self.k) for name, split in splits.items()}
+            for side, splits in ((moments.x, self.x), (moments.y, self.y))
+        )
+        return _HeldOut(
+            x, y, {(a, b): held_out_cross(moments.cross, (a, b), x[a], y[b], self.k) for a, b in self.pairs}
+        )
 
     def score(self, metrics: Sequence[str]) -> list[_Row]:
         jobs: list[tuple[int, Callable[[], list[_Row]]]] = []
@@ -242,6 +339,7 @@ class _Fold:
 
     def _row(
         self,
+        i: int,
         pair: Pair,
         metric: str,
         direction: str,
@@ -249,7 +347,7 @@ class _Fold:
         transport: Tensor | None = None,
         penalty: float = math.nan,
     ) -> _Row:
-        x, y = self.x[pair[0]], self.y[pair[1]]
+        x, y = self.held_out[i].x[pair[0]], self.held_out[i].y[pair[1]]
         key = {
             "layer_x": pair[0],
             "layer_y": pair[1],
@@ -265,37 +363,44 @@ class _Fold:
             "dead_y": y.dead,
         }
         missing = torch.full_like(result.score, torch.nan)
-        return _Row(key, torch.stack((result.score, result.overall, missing if transport is None else transport)))
+        return _Row(key, i, torch.stack((result.score, result.overall, missing if transport is None else transport)))
 
     def _linear(self, name: str, pairs: Sequence[Pair], direction: str) -> list[_Row]:
         """All targets of one source: its eigendecomposition serves them all."""
         forward = direction == "x->y"
         source = (self.x if forward else self.y)[name]
         targets = [self.y[b] if forward else self.x[a] for a, b in pairs]
-        cross = [self.cross[p] if forward else self.cross[p].transposed for p in pairs]
-        maps, penalties = linear.fit(source, targets, [c.train for c in cross])
+        cross = [self.cross[p].train if forward else self.cross[p].train.T for p in pairs]
+        maps, penalties = linear.fit(source, targets, cross)
         return [
-            self._row(p, "linear", direction, scores.dense(w, source, target, c.test), penalty=penalty)
-            for p, w, penalty, target, c in zip(pairs, maps, penalties, targets, cross, strict=True)
+            self._row(i, pair, "linear", direction, self._dense(held_out, pair, weights, direction), penalty=penalty)
+            for pair, weights, penalty in zip(pairs, maps, penalties, strict=True)
+            for i, held_out in enumerate(self.held_out)
         ]
 
     def _procrustes(self, pair: Pair) -> list[_Row]:
         weights = procrustes.fit(self.cross[pair].train)
-        return [self._row(pair, "procrustes", d, s) for d, s in self._both_ways(pair, weights)]
+        return [
+            self._row(i, pair, "procrustes", direction, result)
+            for i, held_out in enumerate(self.held_out)
+            for direction, result in self._both_ways(held_out, pair, weights)
+        ]
 
-    def _both_ways(self, pair: Pair, weights: Tensor) -> Iterator[tuple[str, scores.Scores]]:
+    def _dense(self, held_out: _HeldOut, pair: Pair, weights: Tensor, direction: str) -> scores.Scores:
+        x, y, cross = held_out.x[pair[0]], held_out.y[pair[1]], held_out.cross[pair]
+        return scores.dense(weights, x, y, cross) if direction == "x->y" else scores.dense(weights, y, x, cross.T)
+
+    def _both_ways(self, held_out: _HeldOut, pair: Pair, weights: Tensor) -> Iterator[tuple[str, scores.Scores]]:
         """Scores of a map, and of its transpose in the other direction."""
-        x, y, cross = self.x[pair[0]], self.y[pair[1]], self.cross[pair].test
-        if "x->y" in self.directions:
-            yield "x->y", scores.dense(weights, x, y, cross)
-        if "y->x" in self.directions:
-            yield "y->x", scores.dense(weights.T, y, x, cross.T)
+        for direction in self.directions:
+            oriented = weights if direction == "x->y" else weights.T
+            yield direction, self._dense(held_out, pair, oriented, direction)
 
     def _matching(self, pair: Pair, metrics: Sequence[str]) -> list[_Row]:
         """Permutation and soft matching from one correlation matrix; the same plan where they are the same."""
-        x, y, cross = self.x[pair[0]], self.y[pair[1]], self.cross[pair]
+        x, y, cross = self.x[pair[0]], self.y[pair[1]], self.cross[pair].train
         spread = torch.outer(x.variance_train.rsqrt(), y.variance_train.rsqrt())
-        correlation = (cross.train * spread).cpu().numpy()
+        correlation = (cross * spread).cpu().numpy()
         rows = []
         same_live = len(x.varies) == len(y.varies)
         plan = matching.assignment(correlation) if same_live else None
@@ -306,25 +411,28 @@ class _Fold:
             if not same_live:
                 plan = (matching.assignment if one_to_one else matching.transport)(correlation)
             assert plan is not None
-            left, right, masses = (torch.from_numpy(part).to(cross.test.device) for part in plan)
-            transport = scores.transported(left, right, masses, x, y, cross.test)
-            if one_to_one:
-                found = self._matched(left, right, x, y, cross.test)
-            else:
-                weights = torch.zeros_like(cross.test).index_put_((left, right), masses, accumulate=True)
-                found = dict(self._both_ways(pair, weights))
-            rows += [self._row(pair, metric, d, s, transport=transport) for d, s in found.items()]
+            on_device = tuple(torch.from_numpy(part).to(cross.device) for part in plan)
+            for i, held_out in enumerate(self.held_out):
+                rows += self._matched(i, held_out, pair, metric, on_device, one_to_one)
         return rows
 
     def _matched(
-        self, left: Tensor, right: Tensor, x: LayerSplit, y: LayerSplit, cross: Tensor
-    ) -> dict[str, scores.Scores]:
-        found = {}
-        if "x->y" in self.directions:
-            found["x->y"] = scores.matched(left, right, x, y, cross)
-        if "y->x" in self.directions:
-            found["y->x"] = scores.matched(right, left, y, x, cross.T)
-        return found
+        self, i: int, held_out: _HeldOut, pair: Pair, metric: str, plan: tuple[Tensor, ...], one_to_one: bool
+    ) -> list[_Row]:
+        """Rows of one plan (rows, columns, masses)."""
+        x, y, cross = held_out.x[pair[0]], held_out.y[pair[1]], held_out.cross[pair]
+        left, right, masses = plan
+        transport = scores.transported(left, right, masses, x, y, cross)
+        if one_to_one:
+            both = {
+                "x->y": lambda: scores.matched(left, right, x, y, cross),
+                "y->x": lambda: scores.matched(right, left, y, x, cross.T),
+            }
+            found = [(direction, both[direction]()) for direction in self.directions]
+        else:
+            weights = torch.zeros_like(cross).index_put_((left, right), masses, accumulate=True)
+            found = list(self._both_ways(held_out, pair, weights))
+        return [self._row(i, pair, metric, direction, result, transport) for direction, result in found]
 
 
 def _grouped(pairs: Sequence[Pair], side: int) -> dict[str, list[Pair]]:

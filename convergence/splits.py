@@ -6,7 +6,7 @@ stimuli then has exactly zero variance.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -78,39 +78,52 @@ class PairSplit:
     train: Tensor
     test: Tensor
 
-    @property
-    def transposed(self) -> PairSplit:
-        return PairSplit(self.train.T, self.test.T)
-
 
 def layer_split(side: Side, name: str, counts: list[int], k: int) -> LayerSplit:
     """Statistics of layer ``name`` with fold ``k`` held out."""
-    n_test = counts[k]
-    n_train = sum(counts) - n_test
+    n_train = sum(counts) - counts[k]
     sums, products = _others(side.sums[name], k), _others(side.products[name], k)
-    mean, mean_test = sums / n_train, side.sums[name][k] / n_test
+    mean = sums / n_train
     train = products.addr_(mean, mean, alpha=-n_train)
-    test = torch.addr(side.products[name][k], mean_test, mean_test, alpha=-n_test)
-    shift = side.shift[name]
-    live = _alive(train.diagonal(), n_train, mean, shift)
-    varies = _alive(test.diagonal(), n_test, mean_test, shift) & live
+    live = _alive(train.diagonal(), n_train, mean, side.shift[name])
     if not bool(live.all()):
-        mean, mean_test, varies = mean[live], mean_test[live], varies[live]
-        train, test = train[live][:, live], test[live][:, live]
-    return LayerSplit(n_train, n_test, live, mean, mean_test, train, test, varies)
+        mean, train = mean[live], train[live][:, live]
+    nothing = mean[:0]
+    trained = LayerSplit(n_train, 0, live, mean, nothing, train, nothing, nothing)
+    return with_held_out(trained, side, name, counts, k)
+
+
+def with_held_out(split: LayerSplit, side: Side, name: str, counts: list[int], k: int) -> LayerSplit:
+    """The same training statistics, and fold ``k`` of these moments as the held-out ones.
+
+    They may be of other responses to as many stimuli (the same images distorted, say), summed from the same shift.
+    """
+    n, mean = counts[k], side.sums[name][k] / counts[k]
+    test = torch.addr(side.products[name][k], mean, mean, alpha=-n)
+    varies = _alive(test.diagonal(), n, mean, side.shift[name]) & split.live
+    if not split.all_live:
+        mean, varies = mean[split.live], varies[split.live]
+        test = test[split.live][:, split.live]
+    return replace(split, n_test=n, mean_test=mean, test=test, varies=varies)
 
 
 def pair_split(cross: dict[Pair, Tensor], pair: Pair, x: LayerSplit, y: LayerSplit, k: int) -> PairSplit:
     """Cross scatter of ``pair`` with fold ``k`` held out, of live units only."""
-    train, test = _others(cross[pair], k), cross[pair][k]
-    if not x.all_live:
-        train, test = train[x.live], test[x.live]
-    if not y.all_live:
-        train, test = train[:, y.live], test[:, y.live]
+    train = _live(_others(cross[pair], k), x, y)
     return PairSplit(
-        train=torch.addr(train, x.mean_train, y.mean_train, alpha=-x.n_train),
-        test=torch.addr(test, x.mean_test, y.mean_test, alpha=-x.n_test),
+        train=torch.addr(train, x.mean_train, y.mean_train, alpha=-x.n_train), test=held_out_cross(cross, pair, x, y, k)
     )
+
+
+def held_out_cross(cross: dict[Pair, Tensor], pair: Pair, x: LayerSplit, y: LayerSplit, k: int) -> Tensor:
+    """Cross scatter (N_x, N_y) of fold ``k`` alone, about the held-out means of ``x`` and ``y``."""
+    return torch.addr(_live(cross[pair][k], x, y), x.mean_test, y.mean_test, alpha=-x.n_test)
+
+
+def _live(cross: Tensor, x: LayerSplit, y: LayerSplit) -> Tensor:
+    if not x.all_live:
+        cross = cross[x.live]
+    return cross if y.all_live else cross[:, y.live]
 
 
 def _others(parts: Tensor, k: int) -> Tensor:

@@ -49,16 +49,27 @@ def transport_score(plan: np.ndarray, a: np.ndarray, b: np.ndarray) -> float:
     return float((mass * r).sum() / mass.sum())
 
 
+Pair = tuple[np.ndarray, np.ndarray]
+
+
 def score_pair(
-    x: np.ndarray, y: np.ndarray, metric: str, direction: str, fold: int, penalty: float, folds: int = 5
+    x: np.ndarray,
+    y: np.ndarray,
+    metric: str,
+    direction: str,
+    fold: int,
+    penalty: float,
+    folds: int = 5,
+    held_out: Pair | None = None,
 ) -> dict[str, float]:
-    """The three scores of one pair of layers on one fold."""
-    source, target = (x, y) if direction == "x->y" else (y, x)
-    source, target = source.astype(np.float64), target.astype(np.float64)
+    """The three scores of one pair of layers on one fold, of ``held_out`` responses if these are others."""
+    order = slice(None, None, 1 if direction == "x->y" else -1)
+    source, target = (side.astype(np.float64) for side in (x, y)[order])
+    source_test, target_test = (side.astype(np.float64) for side in (held_out or (x, y))[order])
     train, test = list(KFold(folds, shuffle=True, random_state=42).split(source))[fold]
     keep_s, keep_t = alive(source[train]), alive(target[train])
     a, b = source[train][:, keep_s], target[train][:, keep_t]
-    a_test, b_test = source[test][:, keep_s], target[test][:, keep_t]
+    a_test, b_test = source_test[test][:, keep_s], target_test[test][:, keep_t]
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
     result = {"score_transport": np.nan}
     if metric == "linear":
@@ -83,11 +94,19 @@ def score_pair(
     return result | {"score": score, "score_global": overall}
 
 
-def check(x: dict[str, np.ndarray], y: dict[str, np.ndarray], table: pd.DataFrame, folds: int = 5) -> pd.DataFrame:
+Layers = dict[str, np.ndarray]
+
+
+def check(
+    x: Layers, y: Layers, table: pd.DataFrame, folds: int = 5, held_out: tuple[Layers, Layers] | None = None
+) -> pd.DataFrame:
     """Absolute differences of every score column of ``table`` from the obvious way, beside its keys."""
     rows = []
     for row in table.itertuples():
-        expected = score_pair(x[row.layer_x], y[row.layer_y], row.metric, row.direction, row.fold, row.penalty, folds)
+        other = (held_out[0][row.layer_x], held_out[1][row.layer_y]) if held_out else None
+        expected = score_pair(
+            x[row.layer_x], y[row.layer_y], row.metric, row.direction, row.fold, row.penalty, folds, other
+        )
         keys = {"pair": f"{row.layer_x}-{row.layer_y}", "metric": row.metric, "direction": row.direction}
         gaps = {name: abs(getattr(row, name) - value) for name, value in expected.items()}
         both_missing = [name for name, value in expected.items() if np.isnan(value) and np.isnan(getattr(row, name))]
