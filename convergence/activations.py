@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -51,24 +52,12 @@ def extract(
         If a response is not finite (the layer and the stimulus), the batch axis is not the stimulus axis, the module is
         compiled or scripted, or ``units=flatten`` would take more memory than there is.
     """
-    entry = Entry(
-        cache
-        / "activations"
-        / digest(
-            _VERSION,
-            network.weights_hash,
-            network.model,
-            network.preprocess.describe(),
-            stimuli.fingerprint,
-            list(network.layers),
-            network.units.value,
-        )[:24]
-    )
+    entry = entry_of(network, stimuli, cache)
     found = entry.open()
     if found is not None:
         advance(len(stimuli))
         return found
-    per_stimulus = sum(_values(layer.shape, network.units) for layer in network.layers.values())
+    per_stimulus = values_per_stimulus(network)
     if network.units is Units.flatten and per_stimulus * 4 * batch_size > memory_gb * 2**30:
         raise UserError(
             f"units=flatten gives {per_stimulus:,} units of {network.model}, {per_stimulus * 4 / 2**20:.0f} MiB "
@@ -82,15 +71,23 @@ def extract(
     return found
 
 
-def _values(shape: tuple[int, ...], units: Units) -> int:
-    if len(shape) == 1:
-        return shape[0]
-    total = 1
-    for side in shape:
-        total *= side
-    if units in (Units.flatten, Units.samples):
-        return total
-    return shape[0] if len(shape) == 3 else shape[-1]
+def entry_of(network: Any, stimuli: Any, cache: Path) -> Entry:
+    """Where the responses lie, or will lie: by everything that they depend on."""
+    key = digest(
+        _VERSION,
+        network.weights_hash,
+        network.model,
+        network.preprocess.describe(),
+        stimuli.fingerprint,
+        list(network.layers),
+        network.units.value,
+    )
+    return Entry(cache / "activations" / key[:24])
+
+
+def values_per_stimulus(network: Any) -> int:
+    """Numbers that are kept of each stimulus, of 4 bytes each."""
+    return sum(prod(rules.size(layer.shape, network.units.value)) for layer in network.layers.values())
 
 
 def _fill(

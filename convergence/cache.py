@@ -37,6 +37,11 @@ class Entry:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether all of it was extracted once; :meth:`open` looks at whether it is still whole."""
+        return (self.folder / "index.json").is_file()
+
     def _chunk(self, start: int) -> Path:
         return self.folder / f"chunk-{start:08d}.safetensors"
 

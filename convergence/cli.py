@@ -149,9 +149,9 @@ def _in_sweep() -> bool:
 def _show(cfg: Any, table: Any) -> None:
     """Draw the figures, and print the summary and where everything lies."""
     from convergence import figures
-    from convergence.experiment import run_folder
     from convergence.figures.summary import summary
     from convergence.results import RESULTS
+    from convergence.runs import run_folder
 
     folder = run_folder(_typed(cfg))
     print(summary(table))

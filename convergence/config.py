@@ -228,6 +228,20 @@ class TrainingAxisConfig(AxisConfig):
     cross_time: bool = False  # also each checkpoint with each other one: seed A at step s with seed B at step t
 
 
+class Protocol(Enum):
+    """Where a map that is scored out of distribution was fitted."""
+
+    refit = "refit"  # on the shifted images of the other folds
+    transfer = "transfer"  # within distribution, on the images of the other folds
+
+
+@dataclass
+class OodConfig(AxisConfig):
+    name: str = "ood"
+    protocols: list[Protocol] = field(default_factory=lambda: list(Protocol))
+    untrained: bool = False  # also the untrained pair, under every shift
+
+
 @dataclass
 class Config:
     model: ModelConfig = MISSING

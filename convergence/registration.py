@@ -21,7 +21,7 @@ _SCHEMAS: dict[str, dict[str, type]] = {
         "files": config.FilesConfig,
     },
     "schema/metric": {"base": config.MetricConfig},
-    "schema/axis": {"depth": config.DepthConfig, "training": config.TrainingAxisConfig},
+    "schema/axis": {"depth": config.DepthConfig, "training": config.TrainingAxisConfig, "ood": config.OodConfig},
 }
 
 

@@ -110,7 +110,7 @@ class Rise:
 def rise(table: pd.DataFrame) -> Rise:
     """The curves of a training run's rows: pairs of networks at the same point, corresponding layers."""
     rows = same_point(table)
-    rows = rows.assign(pair=tables.pair(rows), layer=_layer_names(rows), depth=rows.source_depth)
+    rows = rows.assign(pair=tables.pair(rows), layer=tables.layer_names(rows), depth=rows.source_depth)
     forward = rows[rows.direction == rows.direction.iloc[0]]
     points = forward.groupby(tables.point(forward, "source"))[["source_epoch", "source_step"]].first().sort_index()
     rows = rows.assign(point=points.index.get_indexer(tables.point(rows, "source")))
@@ -141,14 +141,6 @@ def same_point(table: pd.DataFrame) -> pd.DataFrame:
     rows = tables.networks(table)
     source, target = tables.ends(rows)
     return rows[(source != target) & (tables.point(rows, "source") == tables.point(rows, "target"))]
-
-
-def _layer_names(rows: pd.DataFrame) -> pd.Series:
-    """The layer's name, or both names where they differ, in the order of x and y."""
-    forward = rows.direction == "x->y"
-    x = rows.source_layer.where(forward, rows.target_layer)
-    y = rows.target_layer.where(forward, rows.source_layer)
-    return x.where(x == y, x + " × " + y)
 
 
 def _networks(rows: pd.DataFrame) -> list[list[str]]:

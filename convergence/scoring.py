@@ -6,7 +6,7 @@ A tile is a block of layers of either side whose moments fit the budget; each ti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -160,11 +160,13 @@ def _why_none(x: Representation, y: Representation, pairs: Sequence[Pair]) -> st
 # ---------------------------------------------------------------- tiles
 
 
-def _cost(x: Representation, y: Representation, pairs: Sequence[Pair], folds: int) -> float:
-    """Peak bytes of a tile and one set of stimuli: moments, the statistics of a fold, the scratch of a linear fit."""
-    within = sum(x.layers[a] ** 2 for a in {a for a, _ in pairs})
-    within += sum(y.layers[b] ** 2 for b in {b for _, b in pairs})
-    cross = sum(x.layers[a] * y.layers[b] for a, b in pairs)
+def bytes_of_moments(
+    widths_x: Mapping[str, int], widths_y: Mapping[str, int], pairs: Sequence[Pair], folds: int
+) -> float:
+    """Peak of one tile and one set of stimuli: moments, the statistics of a fold, the scratch of one linear fit."""
+    within = sum(widths_x[a] ** 2 for a in {a for a, _ in pairs})
+    within += sum(widths_y[b] ** 2 for b in {b for _, b in pairs})
+    cross = sum(widths_x[a] * widths_y[b] for a, b in pairs)
     return _BYTES * ((folds + 4) * within + (folds + 3) * cross)
 
 
@@ -178,7 +180,7 @@ def _tiles(
     waiting = list(by_positions.values())[::-1]
     while waiting:
         block = waiting.pop()
-        cost = sets * _cost(x, y, block, folds)
+        cost = sets * bytes_of_moments(x.layers, y.layers, block, folds)
         if cost <= budget:
             yield block
             continue

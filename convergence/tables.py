@@ -48,3 +48,11 @@ def point(rows: pd.DataFrame, end: str) -> pd.Series:
     """The point of training at one end, source or target: epochs done, or steps where the epochs are not known."""
     epochs_known = rows.source_epoch.notna().all() and rows.target_epoch.notna().all()
     return rows[f"{end}_{'epoch' if epochs_known else 'step'}"].astype(float)
+
+
+def layer_names(rows: pd.DataFrame) -> pd.Series:
+    """The layer's name, or both names where they differ, in the order of x and y."""
+    forward = rows.direction == "x->y"
+    x = rows.source_layer.where(forward, rows.target_layer)
+    y = rows.target_layer.where(forward, rows.source_layer)
+    return x.where(x == y, x + " × " + y)

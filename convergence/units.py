@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from torch import Tensor
 
 from convergence.errors import UserError
@@ -47,3 +49,12 @@ def reduce(responses: Tensor, units: str) -> Tensor:
             return responses
     kind, choice = ("maps", "center, mean") if responses.ndim == 4 else ("tokens", "cls, mean")
     raise UserError(f"units={units} does not apply to {kind}: use {choice}, samples or flatten.")
+
+
+def size(shape: tuple[int, ...], units: str) -> tuple[int, int]:
+    """Positions and units per stimulus that :func:`reduce` keeps of an output of ``shape``, without the batch axis."""
+    if len(shape) == 1:
+        return 1, shape[0]
+    total = prod(shape)
+    width = total if units == "flatten" else shape[0] if len(shape) == 3 else shape[-1]
+    return (total // width if units == "samples" else 1), width

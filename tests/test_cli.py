@@ -209,7 +209,7 @@ def test_every_choice_of_every_group_composes(group: str) -> None:
 
 
 def test_options_that_change_no_number_do_not_change_the_run() -> None:
-    from convergence.experiment import run_hash
+    from convergence.runs import run_hash
 
     base = run_hash(compose())
     assert run_hash(compose(["device=cpu", "batch_size=3", "workers=2", "output=elsewhere", "memory_gb=9"])) == base

@@ -7,32 +7,62 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from typing import TypeVar
 
-from convergence.config import Pairs
+from convergence import folds, stimuli
+from convergence.config import Config, Pairs
 from convergence.models.network import Network
 from convergence.moments import Pair
+from convergence.stimuli.base import Stimuli
+from convergence.stimuli.conditions import Condition
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Networks x and networks y on the same stimuli, in one pass: the unit of work, and one shard of results.
+    """Networks x and networks y on the same stimuli: the unit of work, and one shard of results.
 
     Attributes
     ----------
     name : unique in the run, and a file's name.
     x, y : the networks of either side, such as the checkpoints of one training run.
     pairs : which layer of which network with which: pairs of the labels that :func:`labels` gives.
+    stimuli : those within distribution.
+    conditions : out of distribution, the levels of one shift that take the stimuli's place; else none.
     """
 
     name: str
     x: tuple[Network, ...]
     y: tuple[Network, ...]
     pairs: tuple[Pair, ...]
-    condition: str = "wd"
+    stimuli: Stimuli
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """All of them, each once."""
+        return tuple({id(n): n for n in (*self.x, *self.y)}.values())
+
+    @property
+    def all_stimuli(self) -> list[Stimuli]:
+        """Within and out of distribution."""
+        return [self.stimuli, *(condition.stimuli for condition in self.conditions)]
 
     def __str__(self) -> str:
-        return " × ".join(f"{side[-1]}" for side in (self.x, self.y))
+        shift = f", {self.conditions[0].name}" if self.conditions else ""
+        return " × ".join(f"{side[-1]}" for side in (self.x, self.y)) + shift
+
+
+def held_out(config: Config) -> Stimuli:
+    """The held-out images that an axis within distribution compares networks on.
+
+    Raises
+    ------
+    UserError
+        If they are missing, broken, or too few for the folds: before anything is trained.
+    """
+    images = stimuli.load(config.dataset, "test")
+    folds.assign(len(images), config.metric.folds)
+    return images
 
 
 def labels(networks: Sequence[Network]) -> dict[str, tuple[int, str]]:
@@ -43,7 +73,12 @@ def labels(networks: Sequence[Network]) -> dict[str, tuple[int, str]]:
 
 
 def compare(
-    name: str, x: Sequence[Network], y: Sequence[Network], which: Iterable[tuple[int, int]], layers: Pairs
+    name: str,
+    x: Sequence[Network],
+    y: Sequence[Network],
+    which: Iterable[tuple[int, int]],
+    layers: Pairs,
+    images: Stimuli,
 ) -> Comparison:
     """Networks ``x[i]`` with ``y[j]`` for each (i, j) of ``which``: all layers, or the corresponding ones."""
     names_x, names_y = ({place: label for label, place in labels(side).items()} for side in (x, y))
@@ -52,7 +87,7 @@ def compare(
         for i, j in which
         for a, b in (product(x[i].layers, y[j].layers) if layers is Pairs.all else corresponding(x[i], y[j]))
     ]
-    return Comparison(name, tuple(x), tuple(y), tuple(pairs))
+    return Comparison(name, tuple(x), tuple(y), tuple(pairs), images)
 
 
 def corresponding(x: Network, y: Network) -> list[Pair]:

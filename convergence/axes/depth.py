@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from convergence import models
-from convergence.axes import Comparison, compare, pairs_of
+from convergence.axes import Comparison, compare, held_out, pairs_of
 from convergence.config import Config, DepthConfig
 from convergence.errors import UserError
 
@@ -18,9 +18,10 @@ def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparis
     Raises
     ------
     UserError
-        If that is no pair.
+        If that is no pair, or the stimuli are missing or too few.
     """
     assert isinstance(config.axis, DepthConfig)
+    images = held_out(config)
     sides = [config.model] if config.against is None else [config.model, config.against]
     groups = [models.trajectories(side, config.dataset, folder=folder, device=device) for side in sides]
     trained = pairs_of([[run[-1] for run in group] for group in groups])
@@ -31,7 +32,7 @@ def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparis
         before = [models.untrained(side, group) for side, group in zip(sides, groups, strict=True)]
         named.append(("untrained", pairs_of(before)))
     return [
-        compare(f"{name}-{i:03d}", [x], [y], [(0, 0)], config.axis.pairs)
+        compare(f"{name}-{i:03d}", [x], [y], [(0, 0)], config.axis.pairs, images)
         for name, pairs in named
         for i, (x, y) in enumerate(pairs)
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from convergence import models
-from convergence.axes import Comparison, compare, pairs_of
+from convergence.axes import Comparison, compare, held_out, pairs_of
 from convergence.axes.depth import nothing_to_compare
 from convergence.config import Config, Metric, Pairs, TrainingAxisConfig, Units
 from convergence.errors import UserError
@@ -29,10 +29,11 @@ def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparis
     Raises
     ------
     UserError
-        If that is no pair, or there are no two points that all runs have.
+        If that is no pair, there are no two points that all runs have, or the stimuli are missing or too few.
     """
     axis = config.axis
     assert isinstance(axis, TrainingAxisConfig)
+    images = held_out(config)
     sides = [config.model] if config.against is None else [config.model, config.against]
     groups = [
         [
@@ -49,15 +50,17 @@ def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparis
     pairs = pairs_of(tracks)
     if not pairs:
         raise nothing_to_compare(config)
-    comparisons = [compare(f"pair-{k:03d}", x, y, which, Pairs.matched) for k, (x, y) in enumerate(pairs)]
+    comparisons = [compare(f"pair-{k:03d}", x, y, which, Pairs.matched, images) for k, (x, y) in enumerate(pairs)]
     ends = [(track, track[-1:]) for group in tracks for track in group]
     if axis.cross_time:
         to_end = [(i, 0) for i in places]
-        comparisons += [compare(f"own-{k:03d}", x, y, to_end, Pairs.matched) for k, (x, y) in enumerate(ends)]
+        comparisons += [compare(f"own-{k:03d}", x, y, to_end, Pairs.matched, images) for k, (x, y) in enumerate(ends)]
     # Pixels match no layer's width one to one, and no layer's positions.
     if config.metric.names != [Metric.permutation] and all(y.units is not Units.samples for _, (y,) in ends):
-        images = [(pixels(y), y) for _, (y,) in ends]
-        comparisons += [compare(f"pixels-{k:03d}", [x], [y], [(0, 0)], Pairs.all) for k, (x, y) in enumerate(images)]
+        baseline = [(pixels(y), y) for _, (y,) in ends]
+        comparisons += [
+            compare(f"pixels-{k:03d}", [x], [y], [(0, 0)], Pairs.all, images) for k, (x, y) in enumerate(baseline)
+        ]
     return comparisons
 
 

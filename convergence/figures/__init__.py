@@ -19,7 +19,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """
     if table.empty:
         raise UserError(f"there are no rows to draw in {folder}: run the experiment first.")
-    from convergence.figures import depth, training
+    from convergence.figures import depth, ood, training
 
-    axes = {"depth": depth.draw, "training": training.draw}
+    axes = {"depth": depth.draw, "training": training.draw, "ood": ood.draw}
     return [path for axis, rows in table.groupby("axis") for path in axes[str(axis)](rows, folder)]

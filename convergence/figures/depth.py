@@ -124,14 +124,10 @@ def _ticks(axes: Any, cells: pd.DataFrame, table: pd.DataFrame) -> None:
     axes.spines[:].set_visible(False)
     for axis, names, most in ((axes.yaxis, cells.index, 20), (axes.xaxis, cells.columns, 14)):
         places = every(names, most)
-        axis.set_ticks(places, [_short(str(names[i])) for i in places])
+        axis.set_ticks(places, [style.short(str(names[i]), 16) for i in places])
         axis.set_tick_params(length=0, labelsize=6.5)
     axes.tick_params(axis="x", rotation=90)
     across = table.source_model.nunique() > 1
     first = table[table.direction == "x->y"].iloc[0] if across else table.iloc[0]
     axes.set_ylabel(f"source layer ({first.source_model})" if across else "source layer")
     axes.set_xlabel(f"target layer ({first.target_model})" if across else "target layer")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 16 else "…" + name[-15:]

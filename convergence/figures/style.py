@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,16 @@ LOOKS = {
     "soft_matching": {"color": "#0072B2", "marker": "^", "linestyle": "-.", "label": "soft matching"},
     "permutation": {"color": "#332288", "marker": "x", "linestyle": ":", "label": "permutation"},
 }
+
+
+def preferred(metrics: Sequence[str]) -> str:
+    """The metric that a figure of one metric shows: Procrustes, as in the paper, where it was scored."""
+    return "procrustes" if "procrustes" in metrics else metrics[0]
+
+
+def short(name: str, most: int) -> str:
+    """A layer's name in at most so many letters: the end tells more than the beginning."""
+    return name if len(name) <= most else "…" + name[1 - most :]
 
 
 @contextmanager

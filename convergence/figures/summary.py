@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 
 from convergence import tables
+from convergence.divergence import LATE, REFIT, TRANSFER, Divergence, closure, correlation, divergences
 from convergence.figures import depth, style
 from convergence.rise import ACCURACY, ALL, Curve, Rise, rise
 
 
 def summary(table: pd.DataFrame) -> str:
     """What the run found, axis by axis."""
-    texts = {"depth": _depth, "training": _training}
+    texts = {"depth": _depth, "training": _training, "ood": _ood}
     return "\n".join(line for axis, rows in table.groupby("axis") for line in ["", *texts[str(axis)](rows), ""])
 
 
@@ -62,6 +63,43 @@ def _training(table: pd.DataFrame) -> list[str]:
     if found.seeds < 3:
         lines.append("two seeds give no interval: add some with model.seeds.init=[0,1,2].")
     return lines
+
+
+def _ood(table: pd.DataFrame) -> list[str]:
+    """Within and out of distribution, first and last layer; where shifts bite; what refitting closes; Fig 1E."""
+    every = divergences(table)
+    lines = [
+        f"{'held-out score (mean r)':<27}{'first layer':^22}{'last layer':^18}{'bites':>11}",
+        f"{'':<27}{'within':>9}{'shifted':>10}{'within':>10}{'shifted':>10}{'from':>13}",
+        "-" * 79,
+    ]
+    for d in every:
+        onset, within, mean = d.onset(), d.within.mean(axis=0), d.mean
+        cells = f"{within[0]:>9.3f}{mean[0]:>10.3f}{within[-1]:>10.3f}{mean[-1]:>10.3f}"
+        place = "nowhere" if onset is None else style.short(d.layers[onset], 12)
+        lines.append(f"{d.metric + ', ' + d.protocol:<27}{cells}{place:>13}")
+    shifts = len(every[0].shifts) if every else 0
+    lines += [
+        "",
+        f"{f'over {shifts} shifts':<27}{'r with accuracy':^22}{'refitting closes of':>30}",
+        f"{'':<27}{'first layer':>12}{'last':>8}{'the late layers gap':>32}",
+        "-" * 79,
+    ]
+    closed = {id(carried): closure(refit, carried) for refit, carried in _both_protocols(every)}
+    for d in every:
+        r, late = correlation(d), np.nan
+        if id(d) in closed and not np.isnan(closed[id(d)].share[d.depths >= LATE]).all():
+            late = float(np.nanmean(closed[id(d)].share[d.depths >= LATE]))
+        cells = f"{'—':>12}{'—':>8}" if r.reason else f"{r.pearson[0]:>12.2f}{r.pearson[-1]:>8.2f}"
+        lines.append(f"{d.metric + ', ' + d.protocol:<27}{cells}" + ("" if np.isnan(late) else f"{late:>32.0%}"))
+    reasons = {r.reason for r in map(correlation, every) if r.reason}
+    return lines + [f"no correlation: {reason}" for reason in sorted(reasons)]
+
+
+def _both_protocols(every: list[Divergence]) -> list[tuple[Divergence, Divergence]]:
+    return [
+        (a, b) for a in every for b in every if a.metric == b.metric and (a.protocol, b.protocol) == (REFIT, TRANSFER)
+    ]
 
 
 def _share(curve: Curve | None, at: int) -> str:

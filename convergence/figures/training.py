@@ -13,16 +13,13 @@ from convergence.figures import style
 from convergence.files import write_atomic
 from convergence.rise import ACCURACY, ALL, Rise, rise, same_point
 
-_SHOWN = "procrustes"
-
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """``training_profile``, ``training_rise`` and, of runs with cross_time, ``training_time``, as PDF and PNG.
 
     The numbers behind them are ``rise.csv`` (each checkpoint) and ``milestones.csv`` (half and 90 % of the rise).
     """
-    metrics = list(table.metric.unique())
-    shown = _SHOWN if _SHOWN in metrics else metrics[0]
+    shown = style.preferred(list(table.metric.unique()))
     found = rise(table)
     paths = _profile(table, found, shown, folder) + _rise(found, folder)
     rows = tables.networks(table)

@@ -1,0 +1,47 @@
+"""OOD: corresponding layers within distribution, and under each shift and level (Fig 1D, 1E)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import torch
+
+from convergence import folds, models
+from convergence.axes import Comparison, compare, pairs_of
+from convergence.axes.depth import nothing_to_compare
+from convergence.config import Config, OodConfig, Pairs
+from convergence.stimuli.conditions import conditions
+
+
+def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparison]:
+    """Each pair of trained networks within distribution, then under each shift: all its levels together.
+
+    Raises
+    ------
+    UserError
+        If that is no pair, or stimuli are missing, or too few for the folds.
+    """
+    axis = config.axis
+    assert isinstance(axis, OodConfig)
+    images, shifted = conditions(config.dataset, device)
+    folds.assign(len(images), config.metric.folds)
+    sides = [config.model] if config.against is None else [config.model, config.against]
+    groups = [models.trajectories(side, config.dataset, folder=folder, device=device) for side in sides]
+    named = {"trained": [[run[-1] for run in group] for group in groups]}
+    if axis.untrained:
+        named["untrained"] = [models.untrained(side, group) for side, group in zip(sides, groups, strict=True)]
+    shifts = [(name, tuple(levels)) for name, levels in groupby(shifted, key=lambda condition: condition.name)]
+    comparisons = []
+    for kind, networks in named.items():
+        pairs = pairs_of(networks)
+        if not pairs:
+            raise nothing_to_compare(config)
+        for i, (x, y) in enumerate(pairs):
+            within = compare(f"{kind}-{i:03d}-wd", [x], [y], [(0, 0)], Pairs.matched, images)
+            comparisons.append(within)
+            comparisons += [
+                replace(within, name=f"{kind}-{i:03d}-{name}", conditions=levels) for name, levels in shifts
+            ]
+    return comparisons

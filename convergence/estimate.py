@@ -1,0 +1,142 @@
+"""What a run will take, said before the work starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from convergence import units
+from convergence.activations import entry_of, values_per_stimulus
+from convergence.axes import Comparison, labels
+from convergence.config import Config, OodConfig
+from convergence.models.network import Network
+from convergence.scoring import bytes_of_moments
+from convergence.stimuli.base import Stimuli
+
+_SAMPLE = 8  # images that the time for all is judged by
+_FITS = 150  # floating-point operations per unit cubed that one fold's decompositions and assignments take, about
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Work that is still to be done.
+
+    Attributes
+    ----------
+    comparisons, networks, conditions : how many; conditions are sets of stimuli.
+    images : forward passes.
+    cache_bytes : that the responses will take on disk.
+    memory_bytes : of the moments, at most the budget.
+    seconds : of extraction and of scoring, about.
+    """
+
+    comparisons: int
+    networks: int
+    conditions: int
+    images: int
+    cache_bytes: int
+    memory_bytes: float
+    seconds: float
+
+    def __str__(self) -> str:
+        sets = f" on {self.conditions} sets of stimuli" if self.conditions > 1 else ""
+        return (
+            f"{_count(self.comparisons, 'comparison')} of {_count(self.networks, 'network')}{sets}: "
+            f"{_count(self.images, 'image')} to extract, {self.cache_bytes / 2**20:,.0f} MiB on disk, "
+            f"{self.memory_bytes / 2**20:,.0f} MiB of moments, about {_duration(self.seconds)}."
+        )
+
+
+def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.device) -> Estimate:
+    """Judged by a few images of each kind and by the widths of the layers; nothing is written."""
+    wanted = {
+        (id(n), images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
+    }
+    missing = [pair for pair in wanted.values() if not entry_of(*pair, Path(cfg.cache)).is_finished]
+    sets = {images.fingerprint: images for _, images in missing}
+    forward = _forward_seconds(missing, device)
+    drawing = sum(_seconds_per_image(images) * len(images) for images in sets.values())
+    running = sum(forward[n.model] * len(images) for n, images in missing)
+    return Estimate(
+        comparisons=len(comparisons),
+        networks=len({id(n) for c in comparisons for n in c.networks}),
+        conditions=len({images.fingerprint for c in comparisons for images in c.all_stimuli}),
+        images=sum(len(images) for _, images in missing),
+        cache_bytes=sum(4 * values_per_stimulus(n) * len(images) for n, images in missing),
+        memory_bytes=min(max(_moments(c, cfg.metric.folds) for c in comparisons), cfg.memory_gb * 2**30),
+        seconds=drawing + running + _scoring_seconds(cfg, comparisons),
+    )
+
+
+def _seconds_per_image(images: Stimuli) -> float:
+    """Of drawing, distorting or decoding."""
+    few = range(min(_SAMPLE, len(images)))
+    start = time.perf_counter()
+    if images.pixels(few) is None:
+        for i in few:
+            images.image(i)
+    return (time.perf_counter() - start) / len(few)
+
+
+def _forward_seconds(missing: Sequence[tuple[Network, Stimuli]], device: torch.device) -> dict[str, float]:
+    """Of one image, by architecture."""
+    found: dict[str, float] = {}
+    for network, images in missing:
+        if network.model not in found:
+            model = network.build().to(device)
+            batch = network.preprocess(images, range(min(_SAMPLE, len(images)))).to(device)
+            with torch.inference_mode():
+                model(batch[:1])
+                start = time.perf_counter()
+                model(batch)
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+            found[network.model] = (time.perf_counter() - start) / len(batch)
+    return found
+
+
+def _widths(comparison: Comparison) -> tuple[dict[str, int], dict[str, int]]:
+    x, y = (
+        {
+            label: units.size(side[i].layers[layer].shape, side[i].units.value)[1]
+            for label, (i, layer) in labels(side).items()
+        }
+        for side in (comparison.x, comparison.y)
+    )
+    return x, y
+
+
+def _moments(comparison: Comparison, folds: int) -> float:
+    x, y = _widths(comparison)
+    return (1 + len(comparison.conditions)) * bytes_of_moments(x, y, comparison.pairs, folds)
+
+
+def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
+    side = torch.rand(512, 512, dtype=torch.float64)
+    torch.mm(side, side)
+    start = time.perf_counter()
+    torch.mm(side, side)
+    rate = 2 * 512**3 / (time.perf_counter() - start)
+    operations = 0.0
+    for c in comparisons:
+        x, y = _widths(c)
+        protocols = len(cfg.axis.protocols) if isinstance(cfg.axis, OodConfig) else 1
+        times = protocols * len(c.conditions) or 1
+        products = sum(n * n for n in (*x.values(), *y.values())) + sum(x[a] * y[b] for a, b in c.pairs)
+        fits = sum(max(x[a], y[b]) * x[a] * y[b] for a, b in c.pairs)
+        operations += times * (2 * len(c.stimuli) * products + _FITS * cfg.metric.folds * fits)
+    return operations / rate
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

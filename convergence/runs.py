@@ -1,0 +1,57 @@
+"""A run's folder, named by what makes the run different, so that the same command resumes the same run."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from convergence.config import Config, LibraryConfig
+from convergence.models import patterns
+from convergence.scoring import METRICS
+from convergence.stimuli.base import digest
+
+# Options that change no number: they stay out of the hash that names the run.
+_RUNTIME = ("output", "cache", "device", "batch_size", "workers", "memory_gb", "force", "figures", "progress", "debug")
+
+
+def run_folder(cfg: Config) -> Path:
+    """``output/<axis>/<short name>-<hash of what makes the run different>``."""
+    names = [cfg.model.name, *([cfg.against.name] if cfg.against else []), cfg.dataset.name]
+    metrics = [m.value for m in cfg.metric.names]
+    names.append("all" if len(metrics) == len(METRICS) else "+".join(metrics))
+    short = "-".join(names).replace("/", "_")
+    return Path(cfg.output) / cfg.axis.name / f"{short}-{run_hash(cfg)}"
+
+
+def run_hash(cfg: Config) -> str:
+    """Hash of every option that changes a number, and of the bytes of the user's checkpoints."""
+    what = {name: value for name, value in plain(cfg).items() if name not in _RUNTIME}
+    what["files"] = [_hash_file(Path(p)) for side in (cfg.model, cfg.against) for p in _checkpoints(side)]
+    return digest(what)[:10]
+
+
+def plain(value: Any) -> Any:
+    """Options as JSON has them."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value
+
+
+def _checkpoints(side: Any) -> list[str]:
+    if not isinstance(side, LibraryConfig):
+        return []
+    return [str(file.path) for run in patterns.runs(patterns.listed(side.checkpoints)) for file in run.files]
+
+
+def _hash_file(path: Path) -> str:
+    if not path.is_file():
+        return "missing"  # loading it says so
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
