@@ -191,12 +191,11 @@ def closure(refit: Divergence, transfer: Divergence) -> Closure:
     def share(weights: Array) -> Array:
         """(..., layers) with the shifts weighted, (..., shifts)."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(there, (weights @ (again - carried)) / (within - weights @ carried), np.nan)
+            return (weights @ (again - carried)) / (within - weights @ carried)
 
     shifts = len(again)
-    resampled = share(_resampled_shifts(shifts))
-    low, high = resampling.interval(resampled) if shifts > 1 else (np.full(len(within), np.nan),) * 2
-    return Closure(share(np.full(shifts, 1 / shifts)), low, high)
+    ends = resampling.interval(share(_resampled_shifts(shifts))) if shifts > 1 else (np.full(len(within), np.nan),) * 2
+    return Closure(*(np.where(there, numbers, np.nan) for numbers in (share(np.full(shifts, 1 / shifts)), *ends)))
 
 
 def _resampled_shifts(shifts: int) -> Array:
