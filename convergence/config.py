@@ -93,6 +93,20 @@ class Pairs(Enum):
     matched = "matched"
 
 
+class ShiftSource(Enum):
+    """Where the images of axis=ood come from that are out of distribution."""
+
+    generated = "generated"  # the data set's own images, distorted here
+    model_vs_human = "model_vs_human"
+    imagenet_c = "imagenet_c"
+    imagenet_r = "imagenet_r"
+    imagenet_a = "imagenet_a"
+    imagenet_sketch = "imagenet_sketch"
+    imagenet_v2 = "imagenet_v2"
+    cifar10_c = "cifar10_c"
+    image_folder = "image_folder"
+
+
 # ---------------------------------------------------------------- dataset
 
 
@@ -104,6 +118,11 @@ class DatasetConfig:
     stimuli: int | None = _number(2000, least=1)
     seed: int = 0  # of the drawing, or of which images are chosen
     train_images: int | None = _number(None, least=1)  # how many images recipes are trained on (null: all)
+    # Of axis=ood alone: which images are out of distribution.
+    shifts: ShiftSource = ShiftSource.generated
+    shifts_root: str | None = None  # the folder of those that lie on disk
+    levels: Any = "benchmark"  # benchmark: those that it averages over; all; or a list of levels, as [c05,0.10]
+    conditions: list[str] | None = None  # names of shifts (null: all)
 
 
 @dataclass

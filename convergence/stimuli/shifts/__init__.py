@@ -8,13 +8,14 @@ from convergence.stimuli.shifts.distort import apply
 from convergence.stimuli.shifts.draws import image_seed
 from convergence.stimuli.shifts.levels import SHIFTS, find
 from convergence.stimuli.shifts.paired import NATIVE, ShiftedStimuli, shifted
-from convergence.stimuli.shifts.shift import Partner, Shift
+from convergence.stimuli.shifts.shift import Graded, Partner, Shift
 from convergence.stimuli.shifts.square import square
 from convergence.stimuli.shifts.statistics import Statistics, measure
 
 __all__ = [
     "NATIVE",
     "SHIFTS",
+    "Graded",
     "Partner",
     "Shift",
     "ShiftedStimuli",

@@ -44,43 +44,60 @@ class Partner(Enum):
 
 
 @dataclass(frozen=True)
-class Shift:
-    """One of the seventeen.
+class Graded:
+    """A shift by its name and levels.
 
     Attributes
     ----------
     levels : the benchmark's tokens, the mildest first ("0" where it has no levels).
     averaged : those of them that the benchmark averages over.
-    distort : images of a batch at a level, float64 (n, 3, S, S); may leave [0, 1].
-    measured : whether it needs the statistics of the data set.
-    partner : which other image it needs, if it does.
-    analogue : whether the benchmark's images were made by hand or by other networks, and these only resemble them.
     """
 
     name: str
     levels: tuple[str, ...]
     averaged: tuple[str, ...]
-    distort: Callable[[Batch, str], Tensor]
-    measured: bool = False
-    partner: Partner | None = None
-    analogue: bool = False
+
+    def meant(self, token: str) -> str | None:
+        """The level that a token means, if any, however it is spelt: "3.0" is "3", "True" is "true", "c5" is "c05"."""
+        return next((level for level in self.levels if _spelled(level) == _spelled(token)), None)
 
     def level(self, token: str) -> str:
-        """The level that a token means, in any of the benchmark's spellings ("3.0" is "3", "True" is "true").
+        """As ``meant``.
 
         Raises
         ------
         UserError
             If there is no such level.
         """
-        for level in self.levels:
-            if _spelled(level) == _spelled(token):
-                return level
-        raise UserError(f"{self.name} has no level {token}: choose from {', '.join(self.levels)}.")
+        level = self.meant(token)
+        if level is None:
+            raise UserError(f"{self.name} has no level {token}: choose from {', '.join(self.levels)}.")
+        return level
 
 
-def _spelled(token: str) -> float | str:
+@dataclass(frozen=True)
+class Shift(Graded):
+    """One of the seventeen.
+
+    Attributes
+    ----------
+    distort : images of a batch at a level, float64 (n, 3, S, S); may leave [0, 1].
+    measured : whether it needs the statistics of the data set.
+    partner : which other image it needs, if it does.
+    analogue : whether the benchmark's images were made by hand or by other networks, and these only resemble them.
+    """
+
+    distort: Callable[[Batch, str], Tensor]
+    measured: bool = False
+    partner: Partner | None = None
+    analogue: bool = False
+
+
+def _spelled(token: str) -> tuple[str, float | str]:
+    """A contrast of c30 is never an angle of 30."""
+    lower = token.lower()
+    mark = "c" if lower.startswith("c") else ""
     try:
-        return float(token.lower().removeprefix("c"))
+        return mark, float(lower.removeprefix("c"))
     except ValueError:
-        return token.lower()
+        return mark, lower
