@@ -44,7 +44,6 @@ class ShiftedStimuli(Stimuli):
     seed : of what the shift draws at random; each image has a stream of its own by (seed, id, shift, level).
     native : the data set itself draws such images, nothing is left to do.
     partners : (M,) the images whose texture stylized and cue-conflict take; else None.
-    texture_labels : (M,) the class whose texture an image has, under cue-conflict; else None.
     device : where the shift is computed; it changes no pixel.
     """
 
@@ -54,7 +53,6 @@ class ShiftedStimuli(Stimuli):
     seed: int = 0
     native: bool = False
     partners: Tensor | None = None
-    texture_labels: Tensor | None = None
     device: torch.device | str = "cpu"
 
     @property
@@ -119,13 +117,14 @@ def shifted(base: Stimuli, shift: str, level: str, seed: int = 0, device: torch.
         labels=base.labels,
         fingerprint=digest("shifted", VERSION, source.fingerprint, shift, level, seed),
         skipped=base.skipped,
+        members=base.members,
+        texture_labels=texture_labels,
         base=source,
         shift=shift,
         level=level,
         seed=seed,
         native=native,
         partners=partners,
-        texture_labels=texture_labels,
         device=device,
     )
 
