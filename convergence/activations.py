@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from convergence import units as rules
+from convergence.answers import AnswerReader
 from convergence.cache import ANSWER, Cached, Entry
 from convergence.config import Units
 from convergence.errors import UserError
 from convergence.stimuli.base import digest
 
-_VERSION = 2  # of the extraction: raise it whenever the numbers change
+_VERSION = 3  # of the extraction: raise it whenever the numbers change
 _CHUNK_BYTES = 64 * 2**20
 _log = logging.getLogger("convergence")
 
@@ -104,6 +105,7 @@ def _fill(
     model = network.build().to(device)
     _refuse_compiled(model, network.model)
     model = model.to(memory_format=torch.channels_last)
+    reader = AnswerReader(stimuli, network.classes)
     starts = [s for s in range(0, len(stimuli), chunk) if not entry.has_chunk(s)]
     with taps(model, list(network.layers), network.units) as taken:
         advance(len(stimuli) - sum(min(chunk, len(stimuli) - s) for s in starts))
@@ -111,19 +113,19 @@ def _fill(
             stop = min(start + chunk, len(stimuli))
             parts: list[dict[str, Tensor]] = []
             for indices, images in _batches(network, stimuli, range(start, stop), batch_size, workers):
-                for kept in _forward(model, images, device, taken, len(stimuli.classes)):
+                for kept in _forward(model, images, device, taken, reader):
                     parts.append(kept)
                 advance(len(indices))
             joined = {layer: torch.cat([p[layer] for p in parts]) for layer in parts[0]}
             _check(joined, network, stimuli, start, stop)
             entry.write_chunk(start, joined)
-    entry.finish(list(network.layers), stimuli.ids, stimuli.labels, known=network.classes in (None, stimuli.classes))
+    entry.finish(list(network.layers), stimuli.ids, stimuli.labels)
 
 
 def _forward(
-    model: nn.Module, images: Tensor, device: torch.device, taken: dict[str, Tensor], classes: int
+    model: nn.Module, images: Tensor, device: torch.device, taken: dict[str, Tensor], reader: AnswerReader
 ) -> Iterator[dict[str, Tensor]]:
-    """Units of one batch, and its answers if there are as many outputs as classes.
+    """Units of one batch, and its answers where its outputs are understood.
 
     A batch that does not fit on the device is halved.
     """
@@ -131,15 +133,16 @@ def _forward(
         with torch.inference_mode():
             logits = model(images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last))
         kept = {layer: units.float().cpu() for layer, units in taken.items()}
-        if isinstance(logits, Tensor) and logits.shape == (len(images), classes):
-            kept[ANSWER] = logits.argmax(dim=1, keepdim=True).cpu()
+        answers = reader.read(logits) if isinstance(logits, Tensor) and logits.ndim == 2 else None
+        if answers is not None:
+            kept[ANSWER] = answers[:, None].cpu()
     except torch.cuda.OutOfMemoryError:
         if len(images) == 1:
             raise
         _log.warning("a batch of %d did not fit on the device and was halved.", len(images))
         torch.cuda.empty_cache()
         for half in images.chunk(2):
-            yield from _forward(model, half, device, taken, classes)
+            yield from _forward(model, half, device, taken, reader)
         return
     yield kept
 

@@ -66,18 +66,17 @@ class Entry:
         meta = {"checksum": _checksum(tensors)}
         write_atomic(self._chunk(start), lambda path: save_file(tensors, path, metadata=meta))
 
-    def finish(self, layers: Sequence[str], ids: Sequence[str], labels: Tensor, known: bool) -> None:
-        """Write the index: which chunks, which stimuli, and the accuracy where the classes are known."""
+    def finish(self, layers: Sequence[str], ids: Sequence[str], labels: Tensor) -> None:
+        """Write the index: which chunks, which stimuli, and the accuracy where all are answered."""
         starts = sorted(int(p.stem.split("-")[1]) for p in self.folder.glob("chunk-*.safetensors"))
+        answers = []
+        for start in starts:
+            with safe_open(self._chunk(start), framework="pt") as handle:
+                if ANSWER in handle.keys():  # noqa: SIM118
+                    answers.append(handle.get_tensor(ANSWER)[:, 0])
         accuracy = None
-        if known:
-            answers = []
-            for start in starts:
-                with safe_open(self._chunk(start), framework="pt") as handle:
-                    if ANSWER in handle.keys():  # noqa: SIM118
-                        answers.append(handle.get_tensor(ANSWER)[:, 0])
-            if sum(map(len, answers)) == len(labels):
-                accuracy = float((torch.cat(answers) == labels).double().mean())
+        if sum(map(len, answers)) == len(labels):
+            accuracy = float((torch.cat(answers) == labels).double().mean())
         index = {"layers": list(layers), "ids": list(ids), "starts": starts, "accuracy": accuracy}
         write_atomic(self.folder / "index.json", lambda path: path.write_text(json.dumps(index)))
 

@@ -23,6 +23,8 @@ usage: convergence COMMAND …          (or: python -m convergence COMMAND …)
                            run dataset=image_folder dataset.root=PATH
   train [overrides]      the seeds of a recipe (run does this by itself)
   figure FOLDER …        draw again from the results of runs
+  figure shifts [overrides]
+                         every shift and level of a data set, to look at
   list models|layers|datasets|metrics [pattern]
                          what there is to choose from
 
@@ -174,9 +176,13 @@ def _typed(cfg: Any) -> Any:
 def _figure(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(
-            "usage: convergence figure FOLDER …\n\nDraws the figures of these runs (folders, globs) from parquet alone."
+            "usage: convergence figure FOLDER …\n       convergence figure shifts [overrides]\n\n"
+            "Draws the figures of these runs (folders, globs) from parquet alone; or a sheet\n"
+            "of a data set's shifts at all levels (of a folder named shifts: ./shifts)."
         )
         return 0 if words else 1
+    if words[0] == "shifts":
+        return _shifts(words[1:])
     from convergence import figures, results
 
     table = results.read(words)
@@ -184,6 +190,24 @@ def _figure(words: list[str]) -> int:
         place = _common(words) / (f"{axis}-figures" if table.run.nunique() > 1 else "")
         for path in figures.draw(rows, place):
             print(path)
+    return 0
+
+
+def _shifts(words: list[str]) -> int:
+    def task(cfg: Any) -> None:
+        from convergence.alignment import resolve_device
+        from convergence.config import check
+        from convergence.figures import shifts
+        from convergence.stimuli.samples import samples
+
+        _switch(cfg)
+        made = _typed(cfg)
+        check(made)
+        rows = samples(made.dataset, resolve_device(made.device))
+        for path in shifts.sheet(rows, Path(made.output) / "shifts" / made.dataset.name):
+            print(path)
+
+    overrides.call(["dataset.levels=all", *words], task)
     return 0
 
 

@@ -31,6 +31,5 @@ def load(config: DatasetConfig, split: str) -> Stimuli:
         "fashion_mnist": archives.fashion_mnist,
         "cifar10": archives.cifar,
         "cifar100": archives.cifar,
-        "imagenet": folder.imagenet,
     }
     return loaders.get(config.name, folder.image_folder)(config, split)

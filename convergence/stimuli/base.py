@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class Stimuli(ABC):
     labels : (M,) int64.
     fingerprint : SHA-256 of everything that the pixels and their order depend on.
     skipped : broken images that were left out.
+    members : per class, names of the finer classes that it gathers, as a network may know these alone; else None.
+    texture_labels : (M,) the class whose texture an image has, where it is another one than its shape's; else None.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Stimuli(ABC):
     labels: Tensor
     fingerprint: str
     skipped: int = 0
+    members: tuple[tuple[str, ...], ...] | None = None
+    texture_labels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -53,6 +57,37 @@ class Stimuli(ABC):
     def pixels(self, indices: Sequence[int]) -> Tensor | None:
         """uint8 (n, 3, H, W) where all images have one size, else None."""
         return None
+
+    def take(self, indices: Sequence[int]) -> Stimuli:
+        """These images alone, in this order."""
+        return Subset(
+            self.name,
+            self.classes,
+            tuple(self.ids[i] for i in indices),
+            self.labels[list(indices)],
+            digest(self.fingerprint, list(indices)),
+            self.skipped,
+            self.members,
+            None if self.texture_labels is None else self.texture_labels[list(indices)],
+            base=self,
+            indices=tuple(indices),
+        )
+
+
+@dataclass
+class Subset(Stimuli):
+    """Some images of others, decoded or drawn by these."""
+
+    base: Stimuli | None = None
+    indices: tuple[int, ...] = ()
+
+    def pixels(self, indices: Sequence[int]) -> Tensor | None:
+        assert self.base is not None
+        return self.base.pixels([self.indices[i] for i in indices])
+
+    def image(self, i: int) -> Image.Image:
+        assert self.base is not None
+        return self.base.image(self.indices[i])
 
 
 @dataclass
@@ -93,3 +128,43 @@ def select(labels: Tensor, count: int | None, seed: int, name: str, split: str) 
     # Sorting raw bits of Philox: unlike a library's shuffle, these are promised to stay the same across versions.
     order = np.argsort(np.random.Philox(key=seed % 2**64).random_raw(len(labels)), kind="stable")
     return torch.from_numpy(order[:count])
+
+
+def balanced(labels: Tensor, seed: int) -> Tensor:
+    """Indices of all images in the order of ``select``, but one of each class after the other as long as there are any.
+
+    The first n of them are then as balanced as n images can be, and a larger n keeps the smaller's.
+    """
+    order = select(labels, None, seed, "", "test")
+    seen: dict[int, int] = {}
+    turns = []
+    for label in labels[order].tolist():
+        turns.append(seen.get(label, 0))
+        seen[label] = turns[-1] + 1
+    return order[torch.argsort(torch.tensor(turns, dtype=torch.int64), stable=True)]
+
+
+def restricted(stimuli: Stimuli, classes: tuple[str, ...], gathered: Mapping[str, str] | None = None) -> Stimuli:
+    """The images of these classes alone, labelled by their places among them.
+
+    Parameters
+    ----------
+    gathered : from a finer class to the one of ``classes`` that it belongs to; ``members`` are then the finer ones.
+    """
+    place = {name: i for i, name in enumerate(classes)}
+    names = [name if gathered is None else gathered.get(name, "") for name in stimuli.classes]
+    new = torch.tensor([place.get(name, -1) for name in names], dtype=torch.int64)
+    kept = stimuli.take((new[stimuli.labels] >= 0).nonzero()[:, 0].tolist())
+    members = stimuli.members
+    if gathered is not None:
+        members = tuple(tuple(fine for fine, coarse in gathered.items() if coarse == name) for name in classes)
+    elif members is not None:
+        members = tuple(members[stimuli.classes.index(name)] for name in classes)
+    return replace(
+        kept,
+        classes=classes,
+        labels=new[kept.labels],
+        fingerprint=digest(kept.fingerprint, classes, members),
+        members=members,
+        texture_labels=None if kept.texture_labels is None else new[kept.texture_labels],
+    )

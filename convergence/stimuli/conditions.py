@@ -10,7 +10,8 @@ import torch
 
 from convergence.config import DatasetConfig, ShiftSource
 from convergence.errors import UserError
-from convergence.stimuli import load
+from convergence.stimuli import cifar_c, layouts, load, model_vs_human
+from convergence.stimuli.alike import alike, unopened
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.shifts import SHIFTS, Graded, shifted, square
 
@@ -49,14 +50,48 @@ def conditions(config: DatasetConfig, device: torch.device | str = "cpu") -> tup
     UserError
         If a shift or level is unknown, or a data set is missing or broken.
     """
-    if config.shifts is not ShiftSource.generated:
-        raise UserError(f"dataset.shifts={config.shifts.value} cannot be read yet: use dataset.shifts=generated.")
+    if config.shifts is ShiftSource.generated:
+        return _generated(config, device)
+    if config.shifts is ShiftSource.cifar10_c:
+        return _cifar_c(config)
+    return _from_folders(config)
+
+
+def _generated(config: DatasetConfig, device: torch.device | str) -> tuple[Stimuli, list[Condition]]:
+    choice = chosen(config, SHIFTS.values())
     base = load(config, "test")
     found = []
-    for shift, level, averaged in chosen(config, SHIFTS.values()):
+    for shift, level, averaged in choice:
         images = shifted(base, shift.name, level, config.seed, device)
         found.append(Condition(shift.name, ANALOGUE if images.analogue else level, images, averaged, paired=True))
     return square(base), found  # the images that the shifts begin with: nothing but the shift differs
+
+
+def _cifar_c(config: DatasetConfig) -> tuple[Stimuli, list[Condition]]:
+    choice = chosen(config, cifar_c.offered(config))
+    base = load(config, "test")
+    return base, [
+        Condition(shift.name, level, cifar_c.corrupted(config, base, shift, level), averaged, paired=True)
+        for shift, level, averaged in choice
+    ]
+
+
+def _from_folders(config: DatasetConfig) -> tuple[Stimuli, list[Condition]]:
+    base = unopened(config)
+    if config.shifts is ShiftSource.model_vs_human:
+        base = model_vs_human.within(base)
+        choice = chosen(config, SHIFTS.values())
+        sets = {name: model_vs_human.levels_of(config, SHIFTS[name]) for name in {s.name: None for s, *_ in choice}}
+        choice = [(shift, level, averaged) for shift, level, averaged in choice if level in sets[shift.name]]
+        pools = [sets[shift.name][level] for shift, level, _ in choice]
+    else:
+        choice = chosen(config, layouts.offered(config, base.classes))
+        pools = [layouts.images(config, shift, level, base.classes) for shift, level, _ in choice]
+    base, stimuli, paired = alike(config, base, pools)
+    return base, [
+        Condition(shift.name, level, images, averaged, paired)
+        for (shift, level, averaged), images in zip(choice, stimuli, strict=True)
+    ]
 
 
 def chosen(config: DatasetConfig, offered: Iterable[Graded]) -> list[tuple[Graded, str, bool]]:

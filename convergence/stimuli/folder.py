@@ -1,71 +1,61 @@
-"""Images as files: any folder of class folders, and ImageNet's."""
+"""Folders of class folders, and ImageNet's."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from PIL import Image
 
 from convergence.config import FilesConfig, OnError
 from convergence.errors import UserError
-from convergence.progress import progress
-from convergence.stimuli.base import Stimuli, digest, select
+from convergence.stimuli.base import select
+from convergence.stimuli.files import ENDINGS, FileStimuli, folders_in, images_in, listed, opened
 
-_ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
-_HELD_OUT = ("test", "val", "validation")  # names of the folder with the held-out images, best first
+_HELD_OUT: tuple[str, ...] = ("test", "val", "validation")  # names of the folder with the held-out images, best first
 _SHARE = 5  # without split folders, every fifth image of a class is held out
-_BATCH = 512
 _log = logging.getLogger("convergence")
 
 
-@dataclass
-class FileStimuli(Stimuli):
-    """Images decoded when asked for."""
+def image_folder(config: FilesConfig, split: str) -> FileStimuli:
+    """``stimuli`` images (``train_images`` of the "train" split) of those that ``listing`` finds.
 
-    paths: tuple[Path, ...] = ()
-
-    def image(self, i: int) -> Image.Image:
-        path = self.paths[i]
-        try:
-            with Image.open(path) as image:
-                return image.convert("RGB")
-        except _BROKEN as error:
-            raise _broken(path, error) from None
-
-
-# What Pillow raises for files that are truncated, of another kind, or malformed in one of many ways.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-
-
-def _broken(path: Path, error: Exception) -> UserError:
-    reason = str(error).replace(f" {str(path)!r}", "") or type(error).__name__
-    return UserError(
-        f"{path} cannot be read as an image ({reason}): replace or remove it, or go on with dataset.on_error=skip."
-    )
-
-
-def image_folder(config: FilesConfig, split: str, held_out: Sequence[str] = _HELD_OUT) -> FileStimuli:
-    """Any folder of class folders, ``root/<class>/**/<image>``, or ``root/{train,test,val}/<class>/**/<image>``.
-
-    Without split folders, a fifth of each class is held out, by ``config.seed``. The chosen images are all decoded once
-    here, so that a broken one is named before the work begins, or skipped and counted (``on_error=skip``).
-
-    Parameters
-    ----------
-    held_out : names that the folder of the "test" split may have.
+    The chosen images are all decoded once here, so that a broken one is named before the work begins, or skipped and
+    counted (``on_error=skip``).
 
     Raises
     ------
     UserError
-        If the folder is missing or holds no images, the splits' classes differ, or an image is broken.
+        As ``listing``, and if there are too few images, or one is broken.
     """
+    found = listing(config, split)
+    wanted = config.stimuli if split == "test" else config.train_images
+    order = select(found.labels, wanted, config.seed, str(found.top), split)
+    if config.on_error is OnError.skip:  # replacements come from further down the same shuffle
+        order = select(found.labels, None, config.seed, str(found.top), split)
+    (chosen,) = opened([found.take(order.tolist())], wanted or len(order), config.on_error)
+    if chosen.skipped:
+        _log.warning("%d broken images of %s were skipped.", chosen.skipped, found.top)
+    select(chosen.labels, wanted, config.seed, f"{found.top} (without {chosen.skipped} broken ones)", split)
+    return chosen
+
+
+def listing(config: FilesConfig, split: str) -> FileStimuli:
+    """All images of a split of ``root``, unopened.
+
+    Of ``dataset=imagenet`` these are ``root/val/<wnid>/*.JPEG`` (``root/train`` for recipes). Else any folder of class
+    folders, ``root/<class>/**/<image>``, or ``root/{train,test,val}/<class>/**/<image>``; without split folders, a
+    fifth of each class is held out, by ``config.seed``.
+
+    Raises
+    ------
+    UserError
+        If the folder is missing or holds no images, or the splits' classes differ.
+    """
+    held_out = _HELD_OUT
+    if config.name == "imagenet":
+        _refuse_other_than_imagenet(config)
+        held_out = ("val",)
     root = _root(config)
     training = _split_folder(root, ("train",))
     testing = _split_folder(root, held_out)
@@ -74,20 +64,20 @@ def image_folder(config: FilesConfig, split: str, held_out: Sequence[str] = _HEL
         names = ("train",) if split == "train" else held_out
         raise UserError(f"{root} has no folder {' or '.join(names)} with class folders, which this run needs: add it.")
     # Labels number the classes of the training folder, so that both splits mean the same by them.
-    classes = _classes(training or testing or root)
+    classes = folders_in(training or testing or root)
     top = top or root
-    strange = sorted(set(_classes(top)) - set(classes))
+    strange = sorted(set(folders_in(top)) - set(classes))
     if strange:
         raise UserError(f"{top} has the class {strange[0]}, which {training} has not: the splits' classes must agree.")
     found = []
     for label, name in enumerate(classes):
-        files = _files(top / name)
+        files = images_in(top, name) if (top / name).is_dir() else []
         if not (training or testing):
-            files = _share_of(files, top, split, config.seed)
-        found += [(path, label) for path in files]
+            files = _share_of(files, split, config.seed)
+        found += [(image_id, label) for image_id in files]
     if not found:
-        raise UserError(f"{top} has no images in class folders (looked for {', '.join(sorted(_ENDINGS))}).")
-    return _choose(found, classes, top, config, split)
+        raise UserError(f"{top} has no images in class folders (looked for {', '.join(sorted(ENDINGS))}).")
+    return listed(config.name, top, classes, found)
 
 
 def _root(config: FilesConfig) -> Path:
@@ -103,91 +93,24 @@ def _root(config: FilesConfig) -> Path:
 
 def _split_folder(root: Path, names: Sequence[str]) -> Path | None:
     """The first that holds class folders; one that holds images is itself a class, such as trains."""
-    return next((root / name for name in names if (root / name).is_dir() and _classes(root / name)), None)
+    return next((root / name for name in names if (root / name).is_dir() and folders_in(root / name)), None)
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in _ENDINGS and p.is_file())
-
-
-def _share_of(files: list[Path], top: Path, split: str, seed: int) -> list[Path]:
+def _share_of(files: list[str], split: str, seed: int) -> list[str]:
     """The split's part of one class: a fifth is held out, at least one image where there are two."""
 
-    def place(path: Path) -> str:
-        return hashlib.sha256(f"{seed}/{path.relative_to(top).as_posix()}".encode()).hexdigest()
+    def place(image_id: str) -> str:
+        return hashlib.sha256(f"{seed}/{image_id}".encode()).hexdigest()
 
     count = max(round(len(files) / _SHARE), 1) if len(files) > 1 else 0
     held_out = set(sorted(files, key=place)[:count])
-    return [path for path in files if (path in held_out) == (split == "test")]
+    return [image_id for image_id in files if (image_id in held_out) == (split == "test")]
 
 
-def _choose(
-    found: list[tuple[Path, int]], classes: tuple[str, ...], top: Path, config: FilesConfig, split: str
-) -> FileStimuli:
-    labels = torch.tensor([label for _, label in found])
-    wanted = config.stimuli if split == "test" else config.train_images
-    order = select(labels, wanted, config.seed, str(top), split).tolist()
-    if config.on_error is OnError.skip:  # replacements come from further down the same shuffle
-        order = select(labels, None, config.seed, str(top), split).tolist()
-    chosen, hashes, skipped = _check([found[i][0] for i in order], config, wanted or len(order))
-    if skipped:
-        _log.warning("%d broken images of %s were skipped.", skipped, top)
-    indices = torch.tensor([order[i] for i in chosen], dtype=torch.int64)
-    select(labels[indices], wanted, config.seed, f"{top} (without {skipped} broken ones)", split)
-    paths = tuple(found[i][0] for i in indices.tolist())
-    ids = tuple(path.relative_to(top).as_posix() for path in paths)
-    fingerprint = digest(ids, classes, labels[indices].tolist(), hashes)
-    return FileStimuli(config.name, classes, ids, labels[indices], fingerprint, skipped, paths=paths)
-
-
-def _check(paths: list[Path], config: FilesConfig, wanted: int) -> tuple[list[int], list[str], int]:
-    """Read images in order until enough are good: which they are, hashes of their content, and how many were broken."""
-
-    def attempt(path: Path) -> str | None:
-        try:
-            content = path.read_bytes()
-            with Image.open(io.BytesIO(content)) as image:
-                image.draft("RGB", (1, 1))  # a JPEG is then read to its end at an eighth of its size
-                image.convert("RGB")
-        except _BROKEN as error:
-            if config.on_error is OnError.stop:
-                raise _broken(path, error) from None
-            return None
-        return hashlib.sha256(content).hexdigest()
-
-    good: list[int] = []
-    hashes: list[str] = []
-    skipped = at = 0
-    with ThreadPoolExecutor() as pool, progress("Checking images", wanted, "images") as advance:
-        while len(good) < wanted and at < len(paths):
-            part = paths[at : at + min(_BATCH, wanted - len(good))]
-            for content in pool.map(attempt, part):
-                if content is None:
-                    skipped += 1
-                else:
-                    good.append(at)
-                    hashes.append(content)
-                    advance(1)
-                at += 1
-    return good, hashes, skipped
-
-
-def imagenet(config: FilesConfig, split: str) -> FileStimuli:
-    """ImageNet as ``root/val/<wnid>/*.JPEG`` (and ``root/train`` for recipes).
-
-    Raises
-    ------
-    UserError
-        Saying how the folder must look and where the images come from, if it does not.
-    """
+def _refuse_other_than_imagenet(config: FilesConfig) -> None:
     if not config.root or not (Path(config.root).expanduser() / "val").is_dir():
         where = config.root or "no folder (dataset.root is not set)"
         raise UserError(
             f"dataset=imagenet looked in {where} for val/<wnid>/*.JPEG: get ILSVRC2012 from image-net.org, sort the "
             "validation images into class folders, and name the folder above val with dataset.root=PATH."
         )
-    return image_folder(config, split, held_out=("val",))

@@ -35,14 +35,11 @@ _KEPT_BYTES = 2**28  # drawn images are kept up to this size: several networks s
 class Shapes(Stimuli):
     """The first M images of a split; image k of a seed is the same whatever M is.
 
-    Attributes
-    ----------
-    texture_labels : (M,) the class that the object's texture speaks for, under ``rendering=cue_conflict``; else None.
+    ``texture_labels`` are told under ``rendering=cue_conflict``.
     """
 
     config: ShapesConfig = field(default_factory=ShapesConfig)
     split: str = "test"
-    texture_labels: Tensor | None = None
 
     def __post_init__(self) -> None:
         size = self.config.size

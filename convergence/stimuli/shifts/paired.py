@@ -13,6 +13,7 @@ from convergence.stimuli.base import Stimuli, as_image, digest, select
 from convergence.stimuli.shapes import Shapes, shapes
 from convergence.stimuli.shifts.distort import VERSION, apply
 from convergence.stimuli.shifts.draws import image_seed
+from convergence.stimuli.shifts.kept import Kept
 from convergence.stimuli.shifts.levels import find
 from convergence.stimuli.shifts.partners import partners_of
 from convergence.stimuli.shifts.shift import Partner
@@ -30,6 +31,7 @@ NATIVE = {
 _SAMPLE = 1000  # images that the statistics are of
 _BATCH = 100
 _ELEMENTS = 2**23  # of the images that are shifted at once; each takes some hundred bytes on the way
+_kept = Kept(2**29)  # several networks see the same images
 _measured: dict[str, Statistics] = {}  # by fingerprint: every level of every shift needs the same ones
 
 
@@ -44,7 +46,6 @@ class ShiftedStimuli(Stimuli):
     seed : of what the shift draws at random; each image has a stream of its own by (seed, id, shift, level).
     native : the data set itself draws such images, nothing is left to do.
     partners : (M,) the images whose texture stylized and cue-conflict take; else None.
-    texture_labels : (M,) the class whose texture an image has, under cue-conflict; else None.
     device : where the shift is computed; it changes no pixel.
     """
 
@@ -54,7 +55,6 @@ class ShiftedStimuli(Stimuli):
     seed: int = 0
     native: bool = False
     partners: Tensor | None = None
-    texture_labels: Tensor | None = None
     device: torch.device | str = "cpu"
 
     @property
@@ -66,6 +66,9 @@ class ShiftedStimuli(Stimuli):
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         if self.native or not len(chosen):
             return _pixels(self.base, chosen.tolist())
+        return _kept.pixels(self.fingerprint, chosen, len(self), self._in_parts)
+
+    def _in_parts(self, chosen: Tensor) -> Tensor:
         first = _pixels(self.base, chosen[:1].tolist())
         batch = max(_ELEMENTS // first.numel(), 1)
         return torch.cat([self._shifted(part.tolist()) for part in chosen.split(batch)])
@@ -119,13 +122,14 @@ def shifted(base: Stimuli, shift: str, level: str, seed: int = 0, device: torch.
         labels=base.labels,
         fingerprint=digest("shifted", VERSION, source.fingerprint, shift, level, seed),
         skipped=base.skipped,
+        members=base.members,
+        texture_labels=texture_labels,
         base=source,
         shift=shift,
         level=level,
         seed=seed,
         native=native,
         partners=partners,
-        texture_labels=texture_labels,
         device=device,
     )
 

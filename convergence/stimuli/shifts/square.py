@@ -45,4 +45,5 @@ def square(base: Stimuli) -> Stimuli:
     if pixels is not None and pixels.shape[-1] == pixels.shape[-2]:
         return base
     fingerprint = digest(base.fingerprint, "square", _SHORT_SIDE, _CROP)
-    return SquareStimuli(base.name, base.classes, base.ids, base.labels, fingerprint, base.skipped, base=base)
+    about = (base.skipped, base.members, base.texture_labels)
+    return SquareStimuli(base.name, base.classes, base.ids, base.labels, fingerprint, *about, base=base)

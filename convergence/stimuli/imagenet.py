@@ -1,0 +1,58 @@
+"""ImageNet's classes: their order, and the sixteen categories that the model-vs-human benchmark makes of some."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from convergence import torchvision_ops
+
+
+@functools.cache
+def class_order() -> tuple[str, ...]:
+    """The 1,000 WordNet ids of ILSVRC2012 in the order of a network's outputs."""
+    torchvision_ops.ensure()
+    from timm.data import ImageNetInfo
+
+    return tuple(ImageNetInfo("imagenet-1k").label_names())
+
+
+def _spans(*spans: int | tuple[int, int]) -> list[int]:
+    """Single classes, and spans with both their ends."""
+    return [i for span in spans for i in ([span] if isinstance(span, int) else range(span[0], span[1] + 1))]
+
+
+# Places in the order of classes (Geirhos et al. 2018, arXiv 1808.08750). A category is most of what WordNet puts below
+# it: cock, drake, Chihuahua and dalmatian, for instance, belong to none.
+CATEGORIES: Mapping[str, Sequence[int]] = MappingProxyType(
+    {
+        "airplane": [404],
+        "bear": _spans((294, 297)),
+        "bicycle": [444, 671],
+        "bird": _spans(
+            *(8, (10, 16), (18, 20), (22, 24), (80, 83), (87, 96), (98, 100), (127, 133), (135, 145)),
+        ),
+        "boat": [472, 554, 625, 814, 914],
+        "bottle": [440, 720, 737, 898, 899, 901, 907],
+        "car": [436, 511, 817],
+        "cat": _spans((281, 286)),
+        "chair": [423, 559, 765, 857],
+        "clock": [409, 530, 892],
+        "dog": _spans(
+            *((152, 191), (193, 203), (205, 226), (228, 241), (243, 250), (252, 257), 259, (261, 263), (265, 268)),
+        ),
+        "elephant": [385, 386],
+        "keyboard": [508, 878],
+        "knife": [499],
+        "oven": [766],
+        "truck": [555, 569, 656, 675, 717, 734, 864, 867],
+    }
+)
+
+
+@functools.cache
+def categories() -> Mapping[str, str]:
+    """The category of each of the 207 classes that have one, by WordNet id."""
+    order = class_order()
+    return {order[i]: category for category, places in CATEGORIES.items() for i in places}
