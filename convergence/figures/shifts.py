@@ -15,6 +15,7 @@ from convergence.figures import style
 _CELL = 1.5  # inches, the width of a level's images
 _GAP = 1 / 16  # of an image's width
 _MARGIN = 1.15  # inches, for the names
+_TITLE = 0.17  # inches, above each row, for the levels
 
 
 class Shown(Protocol):
@@ -42,14 +43,18 @@ def sheet(samples: Sequence[Shown], folder: Path) -> list[Path]:
     rows = [(name, list(group)) for name, group in groupby(samples, key=lambda sample: sample.name)]
     columns = max(len(row) for _, row in rows)
     count = max(len(sample.images) for sample in samples)
-    height = _CELL / count + 0.22
+    height = _CELL / count + _TITLE
     with style.pyplot() as plt:
         size = (_MARGIN + columns * _CELL, len(rows) * height)
         figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="none")
         figure.subplots_adjust(
-            left=_MARGIN / size[0], right=1 - 0.03 / size[0], bottom=0.02 / size[1], top=1 - 0.18 / size[1]
+            left=_MARGIN / size[0],
+            right=1 - 0.03 / size[0],
+            bottom=0.03 / size[1],
+            top=1 - _TITLE / size[1],
+            wspace=0.04,
+            hspace=_TITLE / (_CELL / count),
         )
-        figure.subplots_adjust(wspace=0.04, hspace=0.22 / (height - 0.22) * 1.0)
         for (name, row), line in zip(rows, axes, strict=True):
             for ax in line:
                 ax.axis("off")
@@ -61,8 +66,14 @@ def sheet(samples: Sequence[Shown], folder: Path) -> list[Path]:
 
 
 def _cell(ax: Any, sample: Shown) -> None:
-    gap = max(round(_GAP * sample.images.shape[1]), 1)
-    white = np.full((sample.images.shape[1], gap, 3), 255, dtype=np.uint8)
+    from matplotlib.patches import Rectangle
+
+    side = sample.images.shape[1]
+    gap = max(round(_GAP * side), 1)
+    white = np.full((side, gap, 3), 255, dtype=np.uint8)
     parts = [part for image in sample.images for part in (white, image)][1:]
     ax.imshow(np.concatenate(parts, axis=1), interpolation="nearest", aspect="equal")
+    for i in range(len(sample.images)):  # white images on white paper
+        corner = (i * (side + gap) - 0.5, -0.5)
+        ax.add_patch(Rectangle(corner, side, side, fill=False, linewidth=0.3, edgecolor="#aaaaaa", clip_on=False))
     ax.set_title(sample.level, fontsize=7.5, pad=2, color="black" if sample.averaged else "#777777")
