@@ -60,7 +60,7 @@ def test_a_run_ends_with_figures_results_and_a_manifest_and_a_second_has_nothing
     trained = table[table.source_step != 0]
     assert len(trained) == 5 * 2 * (16 * 3 + 6)  # 4 × 4 layers, of which 6 pairs have equal widths
     assert trained.source_accuracy.notna().all()
-    assert json.loads((folder / "manifest.json").read_text())["stimuli"]["count"] == 200
+    assert json.loads((folder / "manifest.json").read_text())["stimuli"][0]["count"] == 200
     second = run(tmp_path, "batch_size=64")
     assert "nothing to do" in second.stderr
     drawn = command("figure", str(folder))
