@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +61,8 @@ def save(figure: Any, folder: Path, name: str) -> list[Path]:
     """``name.pdf`` and ``name.png``, each whole or not there, without a date inside."""
     paths = []
     for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
-        path = folder / f"{name}.{kind}"
-        write_atomic(path, lambda p, k=kind, m=metadata: figure.savefig(p, format=k, dpi=300, metadata=m))  # type: ignore[misc]
+        path, drawn = folder / f"{name}.{kind}", io.BytesIO()
+        figure.savefig(drawn, format=kind, dpi=300, metadata=metadata)
+        write_atomic(path, lambda p, d=drawn: p.write_bytes(d.getvalue()))  # type: ignore[misc]
         paths.append(path)
     return paths
