@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from convergence import tables
 from convergence.files import write_atomic
 
 COLUMN = 3.4  # inches
@@ -55,6 +59,14 @@ def pyplot() -> Iterator[Any]:
     with plt.rc_context(settings):
         yield plt
         plt.close("all")
+
+
+def note(figure: Any, table: pd.DataFrame, *parts: str) -> None:
+    """Below the figure, small: which networks and images, how many, and what else there is to know."""
+    row = table.iloc[0]
+    size = f"M = {int(row.n_train + row.n_test):,}, {table.fold.nunique()} folds"
+    lines = [*textwrap.wrap(tables.subject(table), 70), ";  ".join([*parts, size])]
+    figure.supxlabel("\n".join(lines), fontsize=6.5, color="0.35")
 
 
 def save(figure: Any, folder: Path, name: str) -> list[Path]:
