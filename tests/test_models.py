@@ -86,7 +86,7 @@ def test_a_broken_checkpoint_is_trained_again_with_a_warning(
     content[-5] ^= 64
     path.write_bytes({"truncated": content[:100], "flipped": content, "empty": b""}[damage])
     assert [n.weights_hash for n in models.trajectories(recipe(), SMALL, folder=tmp_path, device=CPU)[0]] == before
-    assert caplog.text.count(f"{path} is broken: its network is trained again") == 1
+    assert f"{path} is broken: its network is trained again." in caplog.text
 
 
 @pytest.mark.parametrize(
