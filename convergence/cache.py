@@ -6,7 +6,6 @@ own, and at last an index. Nothing is ever changed in place: two jobs that extra
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,21 +13,14 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from convergence.files import write_atomic
+from convergence.hashing import hash_tensors
 
 ANSWER = "<answer>"  # the network's own answer to each stimulus, beside its layers
 _log = logging.getLogger("convergence")
-
-
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    sha = hashlib.blake2b(digest_size=16)
-    for name in sorted(tensors):
-        sha.update(f"{name}{tuple(tensors[name].shape)}".encode())
-        sha.update(tensors[name].contiguous().view(torch.uint8).numpy().data)
-    return sha.hexdigest()
 
 
 class Entry:
@@ -53,7 +45,7 @@ class Entry:
         try:
             with safe_open(path, framework="pt") as handle:
                 tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-                good = handle.metadata()["checksum"] == _checksum(tensors)
+                good = handle.metadata()["checksum"] == hash_tensors(tensors)
         except Exception:
             good = False
         if not good:
@@ -63,8 +55,8 @@ class Entry:
 
     def write_chunk(self, start: int, tensors: dict[str, Tensor]) -> None:
         tensors = {name: t.contiguous() for name, t in tensors.items()}
-        meta = {"checksum": _checksum(tensors)}
-        write_atomic(self._chunk(start), lambda path: save_file(tensors, path, metadata=meta))
+        content = save(tensors, metadata={"checksum": hash_tensors(tensors)})
+        write_atomic(self._chunk(start), lambda path: path.write_bytes(content))
 
     def finish(self, layers: Sequence[str], ids: Sequence[str], labels: Tensor) -> None:
         """Write the index: which chunks, which stimuli, and the accuracy where all are answered."""

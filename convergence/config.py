@@ -148,7 +148,10 @@ class FilesConfig(DatasetConfig):
 
 @dataclass
 class SeedsConfig:
-    """Independent seeds of initialisation and of data order (order null: the same as init)."""
+    """Independent seeds of initialisation and of data order (order null: the same as init).
+
+    A single seed of either holds for all networks: init=[0] order=[0,1,2] varies the order alone.
+    """
 
     init: list[int] = field(default_factory=lambda: [0, 1])
     order: list[int] | None = None

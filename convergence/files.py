@@ -40,6 +40,9 @@ def explained(path: Path) -> Iterator[None]:
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` make a temporary file beside ``path``, then give it its name. Last writer wins, never a half file.
 
+    ``write`` should leave the writing to Python: what the disk refuses is told by OSError, and libraries that write on
+    their own hide it behind errors of theirs.
+
     Raises
     ------
     UserError

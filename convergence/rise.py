@@ -1,7 +1,7 @@
 """When alignment arises: its share of the eventual rise at each checkpoint, beside the same share for accuracy.
 
 The share is (A_t - A_0) / (A_end - A_0): networks align before any training, and that is not what training brings.
-Where the rise is within noise of nothing there is no share.
+Where the rise is within noise of nothing, or alignment falls, there is no share.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Curve:
     depth : relative, NaN for all layers.
     values : (points,) mean over pairs of networks (over networks for accuracy).
     resampled : (resamples, points) the same under resampled seeds, or None with too few seeds.
-    rises : whether the end differs from the beginning by more than noise.
+    rises : whether the end lies above the beginning by more than noise.
     """
 
     metric: str
@@ -164,24 +164,24 @@ def _alignment(metric: str, layer: str, depth: float, cube: Array, weights: Arra
     values = cube.mean(axis=(0, 2))
     resampled = None if weights is None else weights @ cube.mean(axis=2)
     gains = (cube[:, -1] - cube[:, 0]).mean(axis=0)
-    return Curve(metric, layer, depth, values, resampled, _exceeds(gains) and _excludes_zero(resampled))
+    return Curve(metric, layer, depth, values, resampled, _exceeds(gains) and _above_zero(resampled))
 
 
 def _exceeds(gains: Array) -> bool:
-    """Whether the mean over folds differs from zero: a t-test that allows for the folds' shared training sets.
+    """Whether the mean over folds lies above zero: a two-sided t-test that allows for the folds' shared training sets.
 
     Its variance has 1/K + n_test/n_train in the place of 1/K (Nadeau & Bengio 2003, section 3).
     """
     k = len(gains)
     error = gains.std(ddof=1) * np.sqrt(1 / k + 1 / (k - 1))
-    return bool(abs(gains.mean()) > student.ppf(0.975, k - 1) * error)
+    return bool(gains.mean() > student.ppf(0.975, k - 1) * error)
 
 
-def _excludes_zero(resampled: Array | None) -> bool:
+def _above_zero(resampled: Array | None) -> bool:
     if resampled is None:
         return True
-    low, high = resampling.interval(resampled[:, -1] - resampled[:, 0])
-    return bool(low > 0 or high < 0)
+    low, _ = resampling.interval(resampled[:, -1] - resampled[:, 0])
+    return bool(low > 0)
 
 
 def _accuracy(rows: pd.DataFrame, networks: list[str], points: int) -> Array | None:
@@ -196,7 +196,7 @@ def _accuracy_curve(accuracy: Array, counts: NDArray[np.int64] | None, stimuli: 
     values = accuracy.mean(axis=0)
     resampled = None if counts is None else counts @ accuracy / counts.sum(axis=1, keepdims=True)
     error = np.sqrt(sum(p * (1 - p) for p in (values[0], values[-1])) / stimuli)
-    rises = bool(abs(values[-1] - values[0]) > student.ppf(0.975, stimuli) * error) and _excludes_zero(resampled)
+    rises = bool(values[-1] - values[0] > student.ppf(0.975, stimuli) * error) and _above_zero(resampled)
     return Curve(ACCURACY, ALL, np.nan, values, resampled, rises)
 
 

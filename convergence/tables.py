@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+_ENDS = ("source", "target")
+_LISTED = 40  # characters
 PIXELS = "pixels"  # the model's name in rows of the raw-pixel baseline
 
 
@@ -37,6 +39,22 @@ def pair(table: pd.DataFrame) -> np.ndarray:
     """One name for each pair of training runs, whatever the direction of the map."""
     a, b = ends(table)
     return np.where(a < b, a + " " + b, b + " " + a)
+
+
+def members(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The training runs of each model, in the order of the rows, without the raw-pixel baseline."""
+    rows = networks(table)
+    runs = pd.concat([rows[[f"{end}_model", f"{end}_weights"]].set_axis(["model", "run"], axis=1) for end in _ENDS])
+    return {str(model): sorted(part.run.unique()) for model, part in runs.groupby("model", sort=False)}
+
+
+def subject(table: pd.DataFrame) -> str:
+    """Which networks on which images, in a line: the training runs by name where they are few."""
+    told = []
+    for model, runs in members(table).items():
+        listed = ", ".join(runs)
+        told.append(f"{model} {listed}" if len(listed) <= _LISTED else f"{len(runs)} × {model}")
+    return f"{' and '.join(told)} on {', '.join(table.dataset.dropna().unique())}"
 
 
 def networks(table: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,8 @@ on from its last checkpoint and ends with the very same weights.
 
 from __future__ import annotations
 
+import io
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +16,16 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from convergence.config import Augmentation, Optimizer, Schedule, TrainingConfig
 from convergence.errors import UserError
 from convergence.files import only_one, write_atomic
+from convergence.hashing import hash_tensors
 from convergence.progress import progress
 
+_log = logging.getLogger("convergence")
 _EVALUATED = 1000  # held-out images that a checkpoint's accuracy is measured on
 
 
@@ -42,10 +46,9 @@ class Checkpoint:
     step: int
     epoch: float
     accuracy: float
+    weights_hash: str
 
     def weights(self) -> dict[str, Tensor]:
-        from safetensors.torch import load_file
-
         return load_file(self.path)
 
 
@@ -90,24 +93,41 @@ def train(
         return done
     with only_one(folder / "lock", f"{name} is being trained by another process: waiting for it."):
         done = _finished(folder, steps)
-        if done is not None:
-            return done
-        training, held_out = load_images()
-        _train(build(), training, held_out, config, order_seed, folder, device, name, steps, per_epoch)
-        return _finished(folder, steps) or []
+        if done is None:
+            _remove_broken(folder, steps)
+            training, held_out = load_images()
+            _train(build(), training, held_out, config, order_seed, folder, device, name, steps, per_epoch)
+            done = _finished(folder, steps)
+            assert done is not None
+        return done
 
 
 def _finished(folder: Path, steps: list[int]) -> list[Checkpoint] | None:
-    found = []
+    """The checkpoints of these steps if all are there and whole."""
+    found = [_read(folder, step) for step in steps if _path(folder, step).exists()]
+    whole = [c for c in found if c is not None]
+    return whole if len(whole) == len(steps) else None
+
+
+def _read(folder: Path, step: int) -> Checkpoint | None:
+    """The checkpoint if its weights are what was written."""
+    path = _path(folder, step)
+    try:
+        with safe_open(path, framework="pt") as handle:
+            meta = handle.metadata()
+            weights = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        if hash_tensors(weights) == meta["hash"]:
+            return Checkpoint(path, step, float(meta["epoch"]), float(meta["accuracy"]), meta["hash"])
+    except Exception:  # truncated, or not ours
+        pass
+    return None
+
+
+def _remove_broken(folder: Path, steps: list[int]) -> None:
     for step in steps:
-        path = _path(folder, step)
-        try:
-            with safe_open(path, framework="pt") as handle:
-                meta = handle.metadata()
-                found.append(Checkpoint(path, step, float(meta["epoch"]), float(meta["accuracy"])))
-        except Exception:  # missing, truncated, not ours: trained again
-            return None
-    return found
+        if _path(folder, step).exists() and _read(folder, step) is None:
+            _log.warning("%s is broken: its network is trained again.", _path(folder, step))
+            _path(folder, step).unlink()
 
 
 def _path(folder: Path, step: int) -> Path:
@@ -239,10 +259,11 @@ def _save(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, epoch: float, accuracy: float
 ) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    meta = {"step": str(step), "epoch": repr(epoch), "accuracy": repr(accuracy)}
-    write_atomic(_path(folder, step), lambda path: save_file(weights, path, metadata=meta))
-    state = {"model": weights, "optimizer": optimizer.state_dict(), "step": step}
-    write_atomic(folder / "resume.pt", lambda path: torch.save(state, path))
+    meta = {"step": str(step), "epoch": repr(epoch), "accuracy": repr(accuracy), "hash": hash_tensors(weights)}
+    write_atomic(_path(folder, step), lambda path: path.write_bytes(save(weights, metadata=meta)))
+    state = io.BytesIO()
+    torch.save({"model": weights, "optimizer": optimizer.state_dict(), "step": step}, state)
+    write_atomic(folder / "resume.pt", lambda path: path.write_bytes(state.getvalue()))
 
 
 def _resume(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, steps: list[int]) -> int:

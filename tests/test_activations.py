@@ -17,7 +17,8 @@ from convergence.activations import extract, taps
 from convergence.cache import Cached
 from convergence.config import ShapesConfig, Units
 from convergence.errors import UserError
-from convergence.models.network import Network, describe, hash_weights
+from convergence.hashing import hash_tensors
+from convergence.models.network import Network, describe
 from convergence.models.preprocess import PixelPreprocess
 from convergence.stimuli import load
 from convergence.stimuli.base import Stimuli
@@ -48,7 +49,7 @@ def network(change: Callable[[nn.Module], None] = lambda m: None, units: Units |
         return model
 
     layers, rule = describe(build(), torch.zeros(1, 3, 16, 16), None, units, "net")
-    state = hash_weights(build().state_dict())
+    state = hash_tensors(build().state_dict())
     return Network("net", "seed0", 0, 1, 1.0, state, layers, rule, PixelPreprocess(None), None, build)
 
 

@@ -69,32 +69,6 @@ def test_a_run_ends_with_figures_results_and_a_manifest_and_a_second_has_nothing
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("moment", ["Training tiny_resnet", "Extracting", "Scoring"])
-def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_rows(moment: str, tmp_path: Path) -> None:
-    code = (
-        "import os, sys\nfrom contextlib import contextmanager\nfrom convergence import cli, progress\n"
-        "count = 0\n"
-        "@contextmanager\n"
-        "def deadly(what, total, unit=''):\n"
-        "    def advance(n):\n"
-        "        global count\n"
-        f"        count += n if what.startswith({moment!r}) else 0\n"
-        "        if count > 2: os.kill(os.getpid(), 9)\n"
-        "    yield advance\n"
-        "progress.progress = deadly\n"
-        "sys.exit(cli.main(sys.argv[1:]))\n"
-    )
-    place = tmp_path / "killed"
-    words = ["run", *SMALL, f"output={place}"]
-    killed = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert not list(place.rglob("results.parquet"))
-    resumed, undisturbed = run(place), run(tmp_path / "whole")
-    assert resumed.returncode == undisturbed.returncode == 0
-    pd.testing.assert_frame_equal(rows(place), rows(tmp_path / "whole"))
-
-
-@pytest.mark.slow
 def test_a_broken_shard_is_computed_again_across_architectures(tmp_path: Path) -> None:
     words = ["model@against=tiny_vgg", "against.training.epochs=1", "model.seeds.init=[0]", "against.seeds.init=[0]"]
     assert run(tmp_path, *words).returncode == 0

@@ -75,3 +75,24 @@ def test_the_summary_names_first_middle_and_last_layers_within_80_columns() -> N
     text = summary(table())
     assert "procrustes, untrained" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_summary_names_the_accuracy_of_every_network() -> None:
+    rows = table(5).assign(source_accuracy=lambda t: 0.5 + t.source_seed / 100)
+    told = " ".join(summary(rows).split("accuracy: ")[1].split())
+    assert told == ", ".join(f"seed{i} 5{i}.0%" for i in range(5))
+    across = table(models=("a", "b")).assign(source_accuracy=lambda t: np.where(t.source_model == "a", 0.5, 0.6))
+    assert "a/seed0 50.0%, b/seed1 60.0%" in summary(across)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (table(3), "a seed0, seed1, seed2 on shapes"),
+        (table(9), "9 × a on shapes"),
+        (table(models=("a", "b")), "a seed0 and b seed1 on shapes"),
+    ],
+    ids=["few", "many", "across"],
+)
+def test_figures_say_which_networks_and_images_they_are_of(rows: pd.DataFrame, expected: str) -> None:
+    assert tables.subject(rows.assign(dataset="shapes")) == expected

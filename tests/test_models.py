@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,8 +18,9 @@ from torch import nn
 from convergence import models
 from convergence.config import Library, LibraryConfig, RecipeConfig, SeedsConfig, ShapesConfig, TrainingConfig, Units
 from convergence.errors import UserError
+from convergence.hashing import hash_tensors
 from convergence.models import library, recipes
-from convergence.models.network import Network, hash_weights
+from convergence.models.network import Network
 from convergence.stimuli import load
 
 CPU = torch.device("cpu")
@@ -70,11 +75,50 @@ def test_a_training_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -
     assert resumed.weights_hash == undisturbed.weights_hash
 
 
-def test_a_broken_checkpoint_is_trained_again(tmp_path: Path) -> None:
-    before = trained(recipe(), SMALL, folder=tmp_path, device=CPU)[0].weights_hash
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_a_broken_checkpoint_is_trained_again_with_a_warning(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("convergence"), "propagate", True)
+    before = [n.weights_hash for n in models.trajectories(recipe(), SMALL, folder=tmp_path, device=CPU)[0]]
     path = next(tmp_path.glob("*/step-0000002.safetensors"))
-    path.write_bytes(path.read_bytes()[:100])
-    assert trained(recipe(), SMALL, folder=tmp_path, device=CPU)[0].weights_hash == before
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 64
+    path.write_bytes({"truncated": content[:100], "flipped": content, "empty": b""}[damage])
+    assert [n.weights_hash for n in models.trajectories(recipe(), SMALL, folder=tmp_path, device=CPU)[0]] == before
+    assert f"{path} is broken: its network is trained again." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("init", "order", "labels"),
+    [
+        ([0, 1], None, ["seed0", "seed1"]),
+        ([3], [0, 1], ["init3-order0", "init3-order1"]),
+        ([0, 1, 2], [0], ["init0-order0", "init1-order0", "init2-order0"]),
+        ([0, 1], [1, 0], ["init0-order1", "init1-order0"]),
+    ],
+)
+def test_initialisation_and_order_vary_alone_or_together(
+    init: list[int], order: list[int] | None, labels: list[str]
+) -> None:
+    seeds = models._seeds(SeedsConfig(init=init, order=order))
+    assert [label for label, _, _ in seeds] == labels
+    assert len({(one, other) for _, one, other in seeds}) == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("init", "order", "sentence"),
+    [
+        ([0, 1, 2], [0, 1], "has 3 seeds and model.seeds.order has 2: give as many, one of either"),
+        ([0, 0], None, r"init=\[0, 0\] names a network twice"),
+        ([1], [2, 2], r"init=\[1\] with model.seeds.order=\[2, 2\] names a network twice"),
+    ],
+)
+def test_seeds_that_name_no_clear_set_of_networks_are_refused(
+    init: list[int], order: list[int] | None, sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        models._seeds(SeedsConfig(init=init, order=order))
 
 
 def test_a_diverging_training_names_the_step_and_the_rate_and_keeps_what_is_good(tmp_path: Path) -> None:
@@ -119,7 +163,7 @@ def test_without_weights_a_library_gives_untrained_networks_of_the_seeds() -> No
     (first,), (second,) = library.trajectories(torchvision())
     assert (first.step, first.weights) == (0, "untrained0")
     assert first.weights_hash != second.weights_hash
-    assert hash_weights(first.build().state_dict()) == first.weights_hash
+    assert hash_tensors(first.build().state_dict()) == first.weights_hash
 
 
 def test_images_enter_as_the_library_itself_prepares_them() -> None:
@@ -167,7 +211,7 @@ def test_checkpoints_are_read_in_the_shapes_that_people_have(shape: str, tmp_pat
     torch.save(WRAPS[shape](state), tmp_path / "mine.pth")
     network = library.trajectories(torchvision(checkpoints=[str(tmp_path / "mine.pth")]))[0][-1]
     assert network.weights == "mine.pth"
-    assert network.weights_hash == hash_weights(state)
+    assert network.weights_hash == hash_tensors(state)
 
 
 def test_a_checkpoint_with_another_number_of_classes_is_read(tmp_path: Path) -> None:
@@ -208,3 +252,57 @@ def test_weights_that_cannot_be_fetched_say_where_they_belong_and_how_to_get_the
         library.trajectories(torchvision(weights=["DEFAULT"]))
     with pytest.raises(UserError, match="choose from IMAGENET1K_V1"):
         library.trajectories(torchvision(weights=["V9"]))
+
+
+@pytest.fixture
+def hub_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Let timm's weights come from another address; whoever waits before asking again fails."""
+    import time
+
+    from huggingface_hub import constants
+
+    def point(address: str) -> None:
+        url = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("waited for a hub that cannot be reached"))
+
+    return point
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once_and_said_at_once(hub_at: Callable[[str], None]) -> None:
+    from huggingface_hub import constants
+
+    hub_at("http://127.0.0.1:9")
+    config = LibraryConfig(name="resnet18", library=Library.timm, weights=["a1_in1k"])
+    with pytest.raises(
+        UserError, match=r"a1_in1k of resnet18 .* \(http://127.0.0.1:9 cannot be reached\): on a machine"
+    ):
+        library.trajectories(config)
+    assert not constants.HF_HUB_OFFLINE, "others in this process decide for themselves"
+
+
+def test_a_hub_that_can_be_reached_is_asked_for_the_weights(hub_at: Callable[[str], None]) -> None:
+    asked: list[str] = []
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if self.path == "/" else 404)
+            self.end_headers()
+
+        do_GET = do_HEAD
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hub_at(f"http://127.0.0.1:{server.server_port}")
+        config = LibraryConfig(name="resnet18", library=Library.timm, weights=["a1_in1k"])
+        with pytest.raises(UserError, match=r"a1_in1k of resnet18 are not in .* and could not be fetched"):
+            library.trajectories(config)
+        server.shutdown()
+    assert asked[0] == "/"
+    assert "/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in asked

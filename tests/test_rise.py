@@ -70,6 +70,14 @@ def test_a_rise_within_noise_is_not_divided_by() -> None:
     assert steep.rises
 
 
+def test_a_fall_is_no_rise() -> None:
+    found = rise(table(CURVE[::-1], accuracy=0.02))
+    for curve in (found.curve("procrustes", "conv"), found.curve(ACCURACY, ALL)):
+        assert curve is not None
+        assert not curve.rises
+        assert np.isnan(curve.share).all()
+
+
 def test_an_accuracy_that_stays_at_chance_has_no_share() -> None:
     curve = rise(table(accuracy=0.102)).curve(ACCURACY, ALL)
     assert curve is not None

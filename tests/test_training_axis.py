@@ -121,10 +121,26 @@ def test_a_subset_of_checkpoints_is_named_by_epochs(place: Path) -> None:
 
 
 @pytest.mark.slow
-def test_permutation_alone_leaves_the_pixels_out(place: Path) -> None:
-    table = experiment.run(config(place, "axis=training", "metric=permutation"))
-    assert tables.PIXELS not in set(table.source_model)
-    assert len(table)
+@pytest.mark.parametrize("varied", ["order", "init"])
+def test_one_seed_is_varied_while_the_other_is_held(varied: str, place: Path) -> None:
+    held = {"order": "init", "init": "order"}[varied]
+    words = (f"model.seeds.{varied}=[0,1]", f"model.seeds.{held}=[1]", "axis.checkpoints=[0,2]", "metric=procrustes")
+    table = experiment.run(config(place, "axis=training", *words))
+    rows = tables.networks(table)
+    labels = {"order": ["init1-order0", "init1-order1"], "init": ["init0-order1", "init1-order1"]}[varied]
+    assert sorted({*rows.source_weights, *rows.target_weights}) == labels
+    assert tables.subject(table) == f"tiny_resnet {', '.join(labels)} on digits"
+    at_start, at_end = rows[rows.source_step == 0], rows[rows.source_step == 4]
+    assert at_end.score.min() < 0.999
+    assert (at_start.score > 0.999).all() == (varied == "order"), "one initialisation is one untrained network"
+
+
+@pytest.mark.slow
+def test_permutation_without_a_common_width_names_its_extension(place: Path) -> None:
+    words = ("metric=permutation", "model@against=tiny_vgg", "against.training.epochs=0", "model.training.epochs=0")
+    narrow = ("model.layers=[conv1]", "against.layers=[features.7]", "model.seeds.init=[0]", "against.seeds.init=[0]")
+    with pytest.raises(UserError, match="no pair of layers has that: use soft_matching, its extension"):
+        experiment.run(config(place, "axis=depth", *words, *narrow))
 
 
 # ---------------------------------------------------------------- other people's training runs

@@ -68,7 +68,7 @@ def _by_point(run: list[Network]) -> _Run:
     if any(n.epoch is None and n.step is None for n in run) or len(run) < 2:
         raise UserError(
             f"{run[-1]} is one network, not a training run: name its checkpoints by a pattern such as "
-            'model.checkpoints="runs/seed_{seed}/epoch_{epoch}.pth".'
+            'model.checkpoints="runs/seed_{seed}/epoch_{epoch}.pth", or give a recipe model.training.epochs.'
         )
     by_epoch = all(n.epoch is not None for n in run)
     return {float(n.epoch if by_epoch else n.step): n for n in run}  # type: ignore[arg-type]

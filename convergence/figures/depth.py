@@ -61,13 +61,8 @@ def _profile(trained: pd.DataFrame, before: pd.DataFrame, folder: Path) -> list[
             handles.append(Line2D([], [], color="0.5", lw=0.8))
             labels.append("untrained pair")
         figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, handlelength=2.6)
-        figure.supxlabel(f"band: ± 1 s.d. over {over};  {_size(trained)}", fontsize=6.5, color="0.35")
+        style.note(figure, trained, f"band: ± 1 s.d. over {over}")
         return style.save(figure, folder, "depth_profile")
-
-
-def _size(table: pd.DataFrame) -> str:
-    row = table.iloc[0]
-    return f"M = {int(row.n_train + row.n_test):,}, {table.fold.nunique()} folds"
 
 
 def grid(table: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from convergence import tables
 from convergence.files import write_atomic
 
 COLUMN = 3.4  # inches
@@ -56,11 +61,20 @@ def pyplot() -> Iterator[Any]:
         plt.close("all")
 
 
+def note(figure: Any, table: pd.DataFrame, *parts: str) -> None:
+    """Below the figure, small: which networks and images, how many, and what else there is to know."""
+    row = table.iloc[0]
+    size = f"M = {int(row.n_train + row.n_test):,}, {table.fold.nunique()} folds"
+    lines = [*textwrap.wrap(tables.subject(table), 70), ";  ".join([*parts, size])]
+    figure.supxlabel("\n".join(lines), fontsize=6.5, color="0.35")
+
+
 def save(figure: Any, folder: Path, name: str) -> list[Path]:
     """``name.pdf`` and ``name.png``, each whole or not there, without a date inside."""
     paths = []
     for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
-        path = folder / f"{name}.{kind}"
-        write_atomic(path, lambda p, k=kind, m=metadata: figure.savefig(p, format=k, dpi=300, metadata=m))  # type: ignore[misc]
+        path, drawn = folder / f"{name}.{kind}", io.BytesIO()
+        figure.savefig(drawn, format=kind, dpi=300, metadata=metadata)
+        write_atomic(path, lambda p, d=drawn: p.write_bytes(d.getvalue()))  # type: ignore[misc]
         paths.append(path)
     return paths

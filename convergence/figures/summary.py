@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 
@@ -30,10 +32,16 @@ def _depth(table: pd.DataFrame) -> list[str]:
             if line:
                 cells = f"{line[0]:>12.3f}{line[len(line) // 2]:>10.3f}{line[-1]:>12.3f}"
                 lines.append(f"{metric + title:<26}{cells}")
-    accuracy = trained.drop_duplicates("source_weights").set_index("source_weights").source_accuracy.dropna()
-    if len(accuracy):
-        lines.append("accuracy: " + ", ".join(f"{name} {value:.1%}" for name, value in accuracy.items()))
-    return lines
+    return lines + _accuracies(trained)
+
+
+def _accuracies(trained: pd.DataFrame) -> list[str]:
+    """Each network's accuracy; with its model's name where there are several models."""
+    source, _ = tables.ends(trained)
+    accuracy = trained.groupby(source if trained.source_model.nunique() > 1 else trained.source_weights, sort=False)
+    known = accuracy.source_accuracy.first().dropna()
+    told = "accuracy: " + ", ".join(f"{name} {value:.1%}" for name, value in known.items())
+    return textwrap.wrap(told, 80, subsequent_indent="  ") if len(known) else []
 
 
 def _training(table: pd.DataFrame) -> list[str]:

@@ -13,6 +13,9 @@ from convergence.figures import style
 from convergence.files import write_atomic
 from convergence.rise import ACCURACY, ALL, Rise, rise, same_point
 
+_CUT = (-1.2, 2.2)  # shares of the rise that are drawn
+_LAYERS = (("black", "o"), ("#D55E00", "s"), ("#56B4E9", "^"))  # looks of the first, a middle and the last layer
+
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """``training_profile``, ``training_rise`` and, of runs with cross_time, ``training_time``, as PDF and PNG.
@@ -21,7 +24,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """
     shown = style.preferred(list(table.metric.unique()))
     found = rise(table)
-    paths = _profile(table, found, shown, folder) + _rise(found, folder)
+    paths = _profile(table, found, shown, folder) + _rise(table, found, folder)
     rows = tables.networks(table)
     if (tables.point(rows, "source") != tables.point(rows, "target")).any():
         paths += _time(rows[rows.metric == shown], found, shown, folder)
@@ -86,7 +89,7 @@ def _profile(table: pd.DataFrame, found: Rise, metric: str, folder: Path) -> lis
         above.set_ylim(min(0.0, float(lines.min().min())), 1.0)
         above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=6.5)
         _beside(below, found, metric, shades)
-        figure.supxlabel(f"lighter = earlier;  {_size(table, found)}", fontsize=6.5, color="0.35")
+        style.note(figure, table, "lighter = earlier")
         return style.save(figure, folder, "training_profile")
 
 
@@ -120,17 +123,12 @@ def _named(point: float, found: Rise) -> str:
     return f"{point:g} {_unit(found)}"
 
 
-def _size(table: pd.DataFrame, found: Rise) -> str:
-    row = table.iloc[0]
-    return f"{found.seeds} seeds, M = {int(row.n_train + row.n_test):,}, {table.fold.nunique()} folds"
-
-
-def _rise(found: Rise, folder: Path) -> list[Path]:
+def _rise(table: pd.DataFrame, found: Rise, folder: Path) -> list[Path]:
     """Share of the eventual rise: of all layers, of the first and of the last."""
     layers = [c.layer for c in found.curves if c.metric == found.curves[0].metric]
     titles = {ALL: ALL, layers[1]: f"first layer ({layers[1]})", layers[-1]: f"last layer ({layers[-1]})"}
     accuracy = found.curve(ACCURACY, ALL)
-    places = _place(found.axis)
+    places, cut = _place(found.axis), False
     with style.pyplot() as plt:
         figure, panels = plt.subplots(len(titles), 1, figsize=(style.COLUMN, 1.6 * len(titles) + 0.8), sharex=True)
         for axes, (layer, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
@@ -148,7 +146,8 @@ def _rise(found: Rise, folder: Path) -> list[Path]:
             axes.axhline(1, color="0.7", lw=0.6, zorder=0)
             axes.axhline(0, color="0.7", lw=0.6, zorder=0)
             low, high = axes.get_ylim()
-            axes.set_ylim(max(low, -1.2), min(high, 2.2))  # a fall far below the beginning must not flatten the rise
+            axes.set_ylim(max(low, _CUT[0]), min(high, _CUT[1]))  # a fall far below the start must not flatten the rise
+            cut |= low < _CUT[0] or high > _CUT[1]
             axes.set_title(title, fontsize=7.5, loc="left")
             if flat:
                 axes.text(
@@ -165,8 +164,8 @@ def _rise(found: Rise, folder: Path) -> list[Path]:
             h.get_label(): h for axes in np.atleast_1d(panels) for h in axes.lines if not h.get_label().startswith("_")
         }
         figure.legend(handles.values(), handles, loc="outside upper center", ncols=3, frameon=False, handlelength=2.6)
-        note = "band: 95 % over resampled seeds" if found.seeds > 2 else "two seeds: no interval can be told"
-        figure.supxlabel(note, fontsize=6.5, color="0.35")
+        band = "band: 95 % over resampled seeds" if found.seeds > 2 else "two seeds: no interval"
+        style.note(figure, table, band, *([f"cut at {_CUT[0]} and {_CUT[1]}".replace("-", "−")] if cut else []))
         return style.save(figure, folder, "training_rise")
 
 
@@ -182,14 +181,14 @@ def _time(rows: pd.DataFrame, found: Rise, metric: str, folder: Path) -> list[Pa
         image = None
         for axes, layer in zip(panels.flat, chosen, strict=False):
             cells = between[between.source_layer == layer].pivot_table(index="s", columns="t", values="score")
-            image = axes.imshow(cells, cmap="cividis", vmin=0, vmax=1, origin="lower")
+            image = axes.imshow(cells, cmap="cividis", vmin=0, vmax=1, origin="lower", aspect="auto")
             names = [f"{p:.2g}" if p < 1 else f"{p:g}" for p in cells.index]
-            places = np.arange(0, len(names), max(1, -(-len(names) // 12)))
+            places = np.arange(0, len(names), max(1, -(-len(names) // 18)))
             axes.set_xticks(places, [names[i] for i in places], rotation=90, fontsize=6)
             axes.set_yticks(places, [names[i] for i in places], fontsize=6)
             axes.spines[:].set_visible(False)
             axes.set_title(layer, fontsize=8, loc="left")
-            axes.set(xlabel=f"one network at ({_unit(found)})", ylabel=f"another one at ({_unit(found)})")
+            axes.set(xlabel=f"target network at ({_unit(found)})", ylabel=f"source network at ({_unit(found)})")
         for axes in list(panels.flat)[len(chosen) : 3]:
             axes.axis("off")
         figure.colorbar(
@@ -199,21 +198,25 @@ def _time(rows: pd.DataFrame, found: Rise, metric: str, folder: Path) -> list[Pa
             shrink=0.6,
             location="left",
         )
-        _own(panels[1, 1], own, between, chosen)
-        panels[1, 1].set_xlabel(f"training ({_unit(found)}, logarithmic)")
+        _own(panels[1, 1], own, between, chosen, found)
+        style.note(figure, rows)
         return style.save(figure, folder, "training_time")
 
 
-def _own(axes: Any, own: pd.DataFrame, between: pd.DataFrame, layers: list[str]) -> None:
+def _own(axes: Any, own: pd.DataFrame, between: pd.DataFrame, layers: list[str], found: Rise) -> None:
     """With one's own end, and with another network's."""
-    points = np.array(sorted(own.s.unique()))
-    end = points[-1]
-    for layer, shade in zip(layers, _shades(len(layers)), strict=True):
-        mine = own[(own.source_layer == layer) & (own.t == end)].groupby("s").score.mean()
-        other = between[(between.source_layer == layer) & (between.t == end)].groupby("s").score.mean()
-        axes.plot(_place(points), mine.reindex(points), color=shade, marker="o", ms=2.5, label=f"{layer}: its own end")
-        axes.plot(_place(points), other.reindex(points), color=shade, ls="--", lw=1, label=f"{layer}: another's end")
+    from matplotlib.lines import Line2D
+
+    points = found.axis
+    for layer, (color, mark) in zip(layers, _LAYERS, strict=False):
+        for rows, ls in ((own, "-"), (between, "--")):
+            to_end = rows[(rows.source_layer == layer) & (rows.t == points[-1])].groupby("s").score.mean()
+            axes.plot(_place(points), to_end.reindex(points), color=color, ls=ls, lw=1, marker=mark, ms=2.5)
+    _training_axis(axes, found)
     axes.set(ylim=(0, 1.02), ylabel="alignment with the end of training")
-    wanted = [p for p in (0.1, 1, 10, 100) if points[points > 0].min() <= p <= end]
-    axes.set_xticks(np.log10(wanted), [f"{p:g}" for p in wanted])
-    axes.legend(frameon=False, fontsize=6, loc="lower right")
+    looks = [Line2D([], [], color=color, marker=mark, ms=3) for color, mark in _LAYERS[: len(layers)]]
+    looks += [Line2D([], [], color="0.3", ls=ls) for ls in ("-", "--")]
+    names = [*layers, "its own end", "another network's"]
+    axes.legend(
+        looks, names, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=6.5, handlelength=2.4
+    )

@@ -9,16 +9,16 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from convergence.config import DatasetConfig, LibraryConfig, ModelConfig, RecipeConfig
+from convergence.config import DatasetConfig, LibraryConfig, ModelConfig, RecipeConfig, SeedsConfig
 from convergence.errors import UserError
 from convergence.models import recipes
-from convergence.models.network import Network, describe, hash_weights
+from convergence.models.network import Network, describe
 from convergence.models.preprocess import for_images
 from convergence.stimuli import load
 from convergence.stimuli.base import digest
 from convergence.training import Checkpoint, Images, train
 
-_VERSION = 2  # of recipes and training: raise it whenever the same seeds give other weights
+_VERSION = 3  # of recipes, training and its files: raise it whenever the same seeds give others
 
 
 def trajectories(
@@ -57,22 +57,14 @@ def untrained(config: ModelConfig, trajectories: list[list[Network]]) -> list[Ne
 def _trained_here(
     config: RecipeConfig, dataset: DatasetConfig, folder: Path, device: torch.device
 ) -> list[list[Network]]:
-    inits, orders = list(config.seeds.init), list(config.seeds.order or config.seeds.init)
-    if len(inits) != len(orders):
-        raise UserError(
-            f"model.seeds.init has {len(inits)} seeds and model.seeds.order has {len(orders)}: give as many, or "
-            "leave order out."
-        )
-    if len(set(zip(inits, orders, strict=True))) < len(inits):
-        raise UserError(f"model.seeds.init={inits} names a network twice: give different seeds.")
+    seeds = _seeds(config.seeds)
     stimuli = load(dataset, "train")
     if len(stimuli.classes) < 2:
         raise UserError(f"{stimuli.name} has {len(stimuli.classes)} class: training needs at least two.")
     preprocess = for_images(stimuli, config.image_size)
     shown = config.image_size or preprocess.pixels(stimuli, [0]).shape[-1]
     runs = []
-    for init, order in zip(inits, orders, strict=True):
-        label = f"seed{init}" if init == order else f"init{init}-order{order}"
+    for label, init, order in seeds:
         training = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
         key = digest(_VERSION, config.name, config.image_size, training, stimuli.fingerprint, init, order)[:12]
         build = partial(recipes.build, config.name, len(stimuli.classes), init)
@@ -92,7 +84,7 @@ def _trained_here(
             len(stimuli),
             config.training,
             order,
-            folder / f"{config.name}-{stimuli.name}-{label}-{key}",
+            folder / f"{config.name}-{stimuli.name}-init{init}-order{order}-{key}",
             device,
             f"{config.name} {label}",
         )
@@ -104,7 +96,7 @@ def _trained_here(
                     seed=init,
                     step=c.step,
                     epoch=c.epoch,
-                    weights_hash=hash_weights(c.weights()),
+                    weights_hash=c.weights_hash,
                     layers=layers,
                     units=units,
                     preprocess=preprocess,
@@ -115,6 +107,25 @@ def _trained_here(
             ]
         )
     return runs
+
+
+def _seeds(seeds: SeedsConfig) -> list[tuple[str, int, int]]:
+    """For each network a label, and its seeds of initialisation and of data order; a single seed holds for all."""
+    inits, orders = list(seeds.init), list(seeds.order or seeds.init)
+    if len(inits) != len(orders) and 1 not in (len(inits), len(orders)):
+        raise UserError(
+            f"model.seeds.init has {len(inits)} seeds and model.seeds.order has {len(orders)}: give as many, one of "
+            "either that holds for all, or leave order out."
+        )
+    count = max(len(inits), len(orders))
+    pairs = list(zip(inits * (count // len(inits)), orders * (count // len(orders)), strict=True))
+    if len(set(pairs)) < count:
+        raise UserError(
+            f"model.seeds.init={inits}{f' with model.seeds.order={orders}' if seeds.order else ''} names a network "
+            "twice: give different seeds."
+        )
+    together = all(init == order for init, order in pairs)
+    return [(f"seed{init}" if together else f"init{init}-order{order}", init, order) for init, order in pairs]
 
 
 def _restored(build: partial[nn.Module], checkpoint: Checkpoint) -> nn.Module:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from convergence import torchvision_ops
 from convergence.config import Library, LibraryConfig
 from convergence.errors import UserError
-from convergence.models import checkpoints, patterns
-from convergence.models.network import Network, describe, hash_weights
+from convergence.hashing import hash_tensors
+from convergence.models import checkpoints, hub, patterns
+from convergence.models.network import Network, describe
 from convergence.models.preprocess import ImagePreprocess, PixelPreprocess, Preprocess
 
 _log = logging.getLogger("convergence")
@@ -70,7 +71,7 @@ def _trajectory(config: LibraryConfig, run: patterns.Run, number: int, from_star
     networks = [_network(config, run.name, partial(_own, config, first.path), run.seed, first.step, first.epoch)]
     for file in run.files[1:]:
         builder = partial(_own, config, file.path)
-        weights = hash_weights(builder().state_dict())
+        weights = hash_tensors(builder().state_dict())
         networks.append(replace(networks[0], step=file.step, epoch=file.epoch, weights_hash=weights, builder=builder))
     if from_start and not networks[0].is_untrained:
         _log.warning(
@@ -80,7 +81,7 @@ def _trajectory(config: LibraryConfig, run: patterns.Run, number: int, from_star
         )
         seed = number if run.seed is None else run.seed
         builder = partial(_initialised, config, seed, _state(config, first.path)[1])
-        weights = hash_weights(builder().state_dict())
+        weights = hash_tensors(builder().state_dict())
         networks.insert(0, replace(networks[0], step=0, epoch=0.0, weights_hash=weights, builder=builder))
     return networks
 
@@ -102,7 +103,7 @@ def _network(
         seed=seed,
         step=step,
         epoch=epoch,
-        weights_hash=hash_weights(model.state_dict()),
+        weights_hash=hash_tensors(model.state_dict()),
         layers=layers,
         units=units,
         preprocess=preprocess,
@@ -176,15 +177,27 @@ def _pretrained(config: LibraryConfig, weights: str) -> Callable[[], nn.Module]:
     from huggingface_hub import constants
 
     how = f"import timm; timm.create_model('{name}', pretrained=True)"
-    fetch = partial(timm.create_model, name, pretrained=True)
-    return partial(_fetched, fetch, config.name, weights, Path(constants.HF_HUB_CACHE), how)
+    return partial(_fetched, partial(_from_hub, name), config.name, weights, Path(constants.HF_HUB_CACHE), how)
+
+
+def _from_hub(name: str) -> nn.Module:
+    import timm
+    from huggingface_hub import constants
+
+    with hub.offline_if_unreachable() as offline:
+        try:
+            return timm.create_model(name, pretrained=True)
+        except Exception:
+            if offline:
+                raise OSError(f"{constants.ENDPOINT} cannot be reached") from None
+            raise
 
 
 def _fetched(fetch: Callable[[], nn.Module], name: str, weights: str, folder: Path, how: str) -> nn.Module:
     try:
         return fetch()
     except Exception as error:
-        reason = (str(error).splitlines() or [""])[0][:120]
+        reason = (str(error).splitlines() or [""])[0][:120].strip()
         raise UserError(
             f"the weights {weights} of {name} are not in {folder} and could not be fetched ({reason}): on a machine "
             f'with a network run `python -c "{how}"` and copy that folder here.'

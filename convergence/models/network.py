@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from convergence.config import Units
@@ -74,13 +72,3 @@ def describe(
     if tokens and units is Units.center:
         raise UserError(f"model.units=center needs maps, and {name}'s layers give tokens: use cls, mean or samples.")
     return layers, units
-
-
-def hash_weights(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 of tensors with their names, shapes and types."""
-    sha = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        sha.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        sha.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
-    return sha.hexdigest()
