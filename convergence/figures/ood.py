@@ -37,7 +37,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
         return []
     shown = style.preferred(list(dict.fromkeys(d.metric for d in every)))
     found = [d for d in every if d.metric == shown]
-    paths = _profile(found, folder) + _correlation(found, folder)
+    paths = _profile(table, found, folder) + _correlation(table, found, folder)
     for name, numbers in (("divergence", by_layer(every)), ("shifts", by_shift(every)), ("correlation", by_r(every))):
         path = folder / f"{name}.csv"
         write_atomic(path, lambda p, t=numbers: t.to_csv(p, index=False, float_format="%.6g"))  # type: ignore[misc]
@@ -87,7 +87,7 @@ def by_r(every: list[Divergence]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _profile(found: list[Divergence], folder: Path) -> list[Path]:
+def _profile(table: pd.DataFrame, found: list[Divergence], folder: Path) -> list[Path]:
     with style.pyplot() as plt:
         figure, panels = plt.subplots(
             len(found), 1, figsize=(style.COLUMN, 2.3 * len(found) + 0.4), sharex=True, squeeze=False
@@ -100,7 +100,8 @@ def _profile(found: list[Divergence], folder: Path) -> list[Path]:
         figure.supylabel(f"{style.LOOKS[found[0].metric]['label']} alignment (held-out r)", fontsize=7.5)
         handles = {h.get_label(): h for axes in panels[:, 0] for h in axes.get_legend_handles_labels()[0]}
         figure.legend(handles.values(), handles, loc="outside upper center", ncols=2, frameon=False, handlelength=2.4)
-        figure.supxlabel(_note(found[0]), fontsize=6.5, color="0.35")
+        pairs = len(found[0].accuracy)
+        style.note(figure, table, f"{pairs} pair{'s' if pairs > 1 else ''}")
         return style.save(figure, folder, "ood_profile")
 
 
@@ -154,12 +155,7 @@ def _name_lowest(axes: Any, d: Divergence, lines: np.ndarray) -> None:
         )
 
 
-def _note(d: Divergence) -> str:
-    pairs = len(d.accuracy)
-    return f"M = {d.stimuli:,} per condition, {len(d.within)} folds, {pairs} pair{'s' if pairs > 1 else ''} of networks"
-
-
-def _correlation(found: list[Divergence], folder: Path) -> list[Path]:
+def _correlation(table: pd.DataFrame, found: list[Divergence], folder: Path) -> list[Path]:
     with style.pyplot() as plt:
         figure, axes = plt.subplots(figsize=(style.COLUMN, 2.7))
         reasons = {}
@@ -181,6 +177,6 @@ def _correlation(found: list[Divergence], folder: Path) -> list[Path]:
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=1, frameon=False, handlelength=2.4)
         d = found[0]
-        note = f"band: 95 % over resampled shifts;  {len(d.shifts)} shifts × {len(d.accuracy)} pair"
-        figure.supxlabel(note + ("s" if len(d.accuracy) > 1 else ""), fontsize=6.5, color="0.35")
+        pairs = f"{len(d.accuracy)} pair{'s' if len(d.accuracy) > 1 else ''}"
+        style.note(figure, table, "band: 95 % over resampled shifts", f"{len(d.shifts)} shifts × {pairs}")
         return style.save(figure, folder, "ood_correlation")
