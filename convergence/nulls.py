@@ -26,6 +26,7 @@ from torch import Tensor
 from convergence.errors import UserError
 
 KINDS = ("shuffle", "rotation")
+CHOICES = {"shuffle": ("shuffle",), "rotation": ("rotation",), "both": KINDS}
 # Linear maps and orthogonal ones absorb a rotation of their source: against it they are their own null.
 BASIS_BOUND = ("permutation", "soft_matching")
 _ROUNDING = 1e-12  # a draw that is the data again must count as equal
