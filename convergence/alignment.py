@@ -71,8 +71,8 @@ def align(
     With a null also one row per layer pair, metric, direction and null, with the score averaged over folds, and the
     columns null, draw, draws, p_value = (1 + #{null ≥ score}) / (1 + draws), p_value_max (the same against the
     null's maximum over all source layers that are compared with this target layer), null_quantile (τ, the (1 - alpha)
-    quantile of the null) and score_calibrated = max((score - τ) / (1 - τ), 0). The rows of folds have no ``null``, those
-    of single draws have a ``draw`` and no p-value.
+    quantile of the null) and score_calibrated = max((score - τ) / (1 - τ), 0). The rows of folds have no ``null``, the
+    rows of single draws have a ``draw`` and no p-value.
 
     Raises
     ------

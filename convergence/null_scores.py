@@ -2,12 +2,12 @@
 
 A draw of `shuffle` has the layers' statistics of the data, and cross moments of its own. A draw of `rotation` follows
 from the data's moments alone: Q turns the units of the source that live in every training set, and the others stay as
-they are, so that dead units stay dead. Draws lie along a leading dimension of the tensors that the maps are fitted from.
+they are, so that dead units stay dead. Draws lie along a leading dimension of the tensors that maps are fitted from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,7 +30,8 @@ _Found = dict[tuple[str, str], Tensor]  # by metric and direction: (B, 3)
 _Advance = Callable[[int], None] | None
 _BYTES = 8  # of a float64
 _JOB_BYTES = 2**26  # of the cross moments that one job of the rotation null works on
-_PIECES = 8  # jobs into which a batch of draws is cut, so that no thread is left alone with the widest pair
+_PIECES = 8  # jobs into which a batch of draws is cut at most, so that no thread is left alone with the widest pair
+_JOB_WORK = 2**23  # floating-point operations, about, below which a job is not worth its overhead
 
 
 @dataclass
@@ -87,7 +88,13 @@ class Tile:
         def splits(side: Side, end: int) -> list[dict[str, LayerSplit]]:
             names = list(dict.fromkeys(pair[end] for pair in pairs))
             return [
-                dict(zip(names, pool.map(lambda name, k=k: layer_split(side, name, moments.counts, k), names), strict=True))  # type: ignore[misc]
+                dict(
+                    zip(
+                        names,
+                        pool.map(lambda name, k=k: layer_split(side, name, moments.counts, k), names),
+                        strict=True,
+                    )
+                )  # type: ignore[misc]
                 for k in range(len(moments.counts))
             ]
 
@@ -163,7 +170,7 @@ def shuffle(
         jobs = [
             _Job(pair, some, _work(pair, tile), len(some), partial(_shuffled, tile, pair, k, cross[pair], draws, some))
             for pair, k in product(tile.pairs, tile.folds)
-            for some in _batches(draws, -(-len(draws) // _PIECES))
+            for some in _batches(draws, max(-(-len(draws) // _PIECES), _JOB_WORK // _work(pair, tile)))
         ]
         _run("shuffle", jobs, drawn, len(tile.folds), pool, advance)
 
@@ -325,10 +332,17 @@ def _rotated(tile: Tile, pair: Pair, direction: str, rotation: Tensor, turned: l
         inner = rotation[:, source.live][:, :, source.live]
 
         def dense(
-            weights: Tensor, _: str, source: LayerSplit = source, target: LayerSplit = target, inner: Tensor = inner, test: Tensor = test
+            weights: Tensor,
+            _: str,
+            source: LayerSplit = source,
+            target: LayerSplit = target,
+            inner: Tensor = inner,
+            test: Tensor = test,
         ) -> scores.Scores:
             # A map on the turned units is another map on the units themselves.
-            return scores.dense(inner @ (weights if forward else weights.mT), source, target, test if forward else test.mT)
+            return scores.dense(
+                inner @ (weights if forward else weights.mT), source, target, test if forward else test.mT
+            )
 
         split = pair_split({pair: parts}, pair, x, y, k)
         found[k] = _matched(tile, x, y, split, (direction,), dense)

@@ -55,9 +55,7 @@ def matched(rows: Tensor, columns: Tensor, source: Units, target: Units, cross: 
     )
 
 
-def transported(
-    rows: Tensor, columns: Tensor, masses: Tensor, source: Units, target: Units, cross: Tensor
-) -> Tensor:
+def transported(rows: Tensor, columns: Tensor, masses: Tensor, source: Units, target: Units, cross: Tensor) -> Tensor:
     """Σ T_ij r_ij on the held-out fold, over the mass between units that vary there; plans are (…, E)."""
     both = _pick(source.varies, rows) & _pick(target.varies, columns)
     scale = torch.where(both, _pick(source.variance_test, rows) * _pick(target.variance_test, columns), 1.0).sqrt()
