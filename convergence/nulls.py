@@ -96,7 +96,7 @@ def p_value(observed: Array, null: Array) -> Array:
 
 
 def quantile(null: Array, alpha: float) -> Array:
-    """τ, the (1 - alpha) quantile: the draw that exactly the scores with p ≤ alpha exceed. Draws along the first axis."""
+    """τ, the (1 - alpha) quantile: the draw that exactly scores with p ≤ alpha exceed; draws along the first axis."""
     most = math.floor(alpha * (1 + len(null)) + 1e-9) - 1  # so many draws may reach a score of p ≤ alpha
     return np.sort(null, axis=0)[len(null) - 1 - most]
 

@@ -50,7 +50,7 @@ def test_both_figures_are_drawn_as_pdf_and_png_and_again_to_the_same_bytes(rows:
 
 
 def with_chance(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with τ = 0.3 of 99 rotations, p = 0.02 for each pair, metric and direction; and draws, to be left out."""
+    """The rows with τ = 0.3 of 99 rotations, p = 0.02 for each pair, metric and direction; and draws."""
     kept = rows[rows.fold == 0].assign(null="rotation", fold=None, draws=99, p_value=0.02, p_value_max=0.03)
     kept = kept.assign(null_quantile=0.3, score_calibrated=0.5)
     draws = kept.assign(draw=0, draws=None, score=-1.0, p_value=None, null_quantile=None, score_calibrated=None)
@@ -59,7 +59,7 @@ def with_chance(rows: pd.DataFrame) -> pd.DataFrame:
 
 def test_rows_of_chance_add_a_line_to_the_profile_and_change_no_other_number(tmp_path: Path) -> None:
     plain, whole = table(), with_chance(table())
-    pd.testing.assert_frame_equal(tables.observed(whole), plain)
+    pd.testing.assert_frame_equal(tables.observed(whole), plain, check_dtype=False)
     taus = depth.thresholds(tables.chance(whole))
     assert (taus.null_quantile == 0.3).all()
     assert set(taus.metric) == {"procrustes", "soft_matching"}
