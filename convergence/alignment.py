@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from convergence import nulls
 from convergence.errors import UserError
 from convergence.moments import Pair
 from convergence.scoring import DIRECTIONS, METRICS, score
@@ -33,6 +34,11 @@ def align(
     device: str = "auto",
     memory_gb: float = 2.0,
     chunk: int | None = None,
+    null: Literal["none", "shuffle", "rotation", "both"] = "none",
+    draws: int = 200,
+    alpha: float = 0.05,
+    null_seed: int = 0,
+    keep_draws: bool = False,
 ) -> pd.DataFrame:
     """Align two networks' layers under maps of growing freedom, and score the maps on held-out stimuli.
 
@@ -49,12 +55,24 @@ def align(
     device : ``auto`` takes a GPU where there is one.
     memory_gb : budget for moments and chunks; more layers than fit are tiled.
     chunk : stimuli read at a time; follows from the budget if None.
+    null : also rows of chance. ``shuffle`` puts the stimuli of x in another order within their folds ("do they share
+        anything?"). ``rotation`` turns the source by a random orthogonal matrix ("is its basis privileged?"): rows for
+        the matching metrics only, since Procrustes ignores a rotation, and ridge all but ignores it.
+    draws, null_seed : how many draws of each null, and the seed that they follow from.
+    alpha : the level of ``null_quantile``.
+    keep_draws : also one row for each draw.
 
     Returns
     -------
     One row per layer pair, metric, direction and fold: layer_x, layer_y, metric, direction ("x->y" or "y->x"), fold,
     score (mean Pearson r over live target units), score_global (Frobenius correlation), score_transport (matching
     metrics), penalty (linear), n_train, n_test (samples), units_x, units_y, dead_x, dead_y (units left out).
+
+    With a null also one row per layer pair, metric, direction and null, with the score averaged over folds, and the
+    columns null, draw, draws, p_value = (1 + #{null ≥ score}) / (1 + draws), p_value_max (the same against the
+    null's maximum over all source layers that are compared with this target layer), null_quantile (τ, the (1 - alpha)
+    quantile of the null) and score_calibrated = max((score - τ) / (1 - τ), 0). The rows of folds have no ``null``, the
+    rows of single draws have a ``draw`` and no p-value.
 
     Raises
     ------
@@ -68,6 +86,8 @@ def align(
         _check_choice("metrics", metric, METRICS)
     if not metrics:
         raise UserError(f"metrics is empty: choose from {', '.join(METRICS)}.")
+    _check_choice("null", null, ("none", *nulls.CHOICES))
+    chance = nulls.Null(nulls.CHOICES[null], draws, alpha, null_seed, keep_draws) if null != "none" else None
     left, right = Arrays(x, "x", units), Arrays(y, "y", units)
     return score(
         left,
@@ -80,6 +100,7 @@ def align(
         device=resolve_device(device),
         memory_gb=memory_gb,
         chunk=chunk,
+        null=chance,
     )
 
 

@@ -210,6 +210,22 @@ class MetricConfig:
     seed: int = 42
 
 
+class NullKind(Enum):
+    shuffle = "shuffle"  # the stimuli of one side in another order
+    rotation = "rotation"  # the source times a random orthogonal matrix
+
+
+@dataclass
+class NullConfig:
+    """Chance: what each score is compared with."""
+
+    kinds: list[NullKind] = field(default_factory=list, metadata={"may_be_empty": True})
+    draws: int = _number(200, least=1)
+    alpha: float = _number(0.05, above=0, most=1)  # null_quantile is the (1 - alpha) quantile
+    seed: int = 0
+    keep_draws: bool = False  # also a row for each draw
+
+
 @dataclass
 class AxisConfig:
     """What an experiment compares."""
@@ -252,6 +268,7 @@ class Config:
     metric: MetricConfig = MISSING
     dataset: DatasetConfig = MISSING
     axis: AxisConfig = MISSING
+    null: NullConfig = field(default_factory=NullConfig)
     # What follows changes no number, and so stays out of the run's hash.
     output: str = "outputs"
     cache: str = "${output}/.cache"

@@ -22,6 +22,7 @@ from convergence.estimate import estimate
 from convergence.files import only_one
 from convergence.manifest import manifest
 from convergence.models.network import Network
+from convergence.nulls import Null
 from convergence.progress import progress
 from convergence.representations import Representations
 from convergence.runs import run_folder
@@ -67,6 +68,7 @@ def _finished(folder: Path) -> pd.DataFrame | None:
 
 def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
     started = time.monotonic()
+    _null(cfg)  # too few draws for alpha: said before anything is trained
     device = resolve_device(cfg.device)
     comparisons = _PLANS[cfg.axis.name](cfg, folder=Path(cfg.cache) / "networks", device=device)
     missing = [c for c in comparisons if results.read_shard(folder, c.name) is None]
@@ -85,13 +87,16 @@ def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
 def _score(cfg: Config, comparison: Comparison, representations: Representations, device: torch.device) -> pd.DataFrame:
     """Rows of one comparison, in the columns of the results."""
     protocols = cfg.axis.protocols if isinstance(cfg.axis, OodConfig) and comparison.conditions else []
-    passes = sum(len(comparison.conditions) if p is Protocol.refit else 1 for p in protocols) or 1
+    metrics = [m for m in METRICS if m in {name.value for name in cfg.metric.names}]
+    null = _null(cfg)
+    rounds = null.rounds(metrics) if null else 1
+    passes = sum(rounds * len(comparison.conditions) if p is Protocol.refit else 1 for p in protocols) or rounds
     within = representations.of(comparison, comparison.stimuli)
     others = [representations.of(comparison, condition.stimuli) for condition in comparison.conditions]
     parts = []
     with progress("Scoring", passes * len(comparison.pairs) * cfg.metric.folds, "layer pairs × folds") as advance:
         options: dict[str, Any] = {
-            "metrics": [m for m in METRICS if m in {name.value for name in cfg.metric.names}],
+            "metrics": metrics,
             "folds": cfg.metric.folds,
             "seed": cfg.metric.seed,
             "device": device,
@@ -99,16 +104,22 @@ def _score(cfg: Config, comparison: Comparison, representations: Representations
             "advance": advance,
         }
         if not comparison.conditions:
-            parts.append(_rows(comparison, within, score(*within, comparison.pairs, **options)))
+            parts.append(_rows(comparison, within, score(*within, comparison.pairs, null=null, **options)))
         for protocol in protocols:
             if protocol is Protocol.refit:
-                tables = [score(*other, comparison.pairs, **options) for other in others]
+                tables = [score(*other, comparison.pairs, null=null, **options) for other in others]
             else:
                 tables = transfer(*within, others, comparison.pairs, **options)
             for condition, other, table in zip(comparison.conditions, others, tables, strict=True):
                 rows = _rows(comparison, other, table)
                 parts.append(rows.assign(condition=condition.name, level=condition.level, protocol=protocol.value))
     return pd.concat(parts, ignore_index=True).assign(axis=cfg.axis.name, dataset=cfg.dataset.name)
+
+
+def _null(cfg: Config) -> Null | None:
+    chance = cfg.null
+    kinds = tuple(kind.value for kind in chance.kinds)
+    return Null(kinds, chance.draws, chance.alpha, chance.seed, chance.keep_draws) if kinds else None
 
 
 def _rows(comparison: Comparison, responses: tuple[Joined, Joined], table: pd.DataFrame) -> pd.DataFrame:

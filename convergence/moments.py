@@ -9,8 +9,10 @@ a mean far larger than the spread, and, unlike the mean of a first chunk, it doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -89,26 +91,76 @@ def accumulate(
     folds = int(fold.max()) + 1
     side_x = columns_x.empty_side(folds, device, origin.x if origin else None)
     side_y = columns_y.empty_side(folds, device, origin.y if origin else None)
-    groups = _groups(pairs, columns_x, columns_y, folds, device)
+    groups = _groups(pairs, columns_x, columns_y, (folds,), device)
     for start in range(0, len(fold), chunk):
         part = fold[start : start + chunk]
         order = torch.argsort(part, stable=True)
-        sizes = torch.bincount(part, minlength=folds).tolist()
         block_x = columns_x.block(start, order, side_x, device)
         block_y = columns_y.block(start, order, side_y, device)
-        end = 0
-        for k, size in enumerate(sizes):
-            begin, end = end, end + size
-            if size == 0:
-                continue
-            rows_x = block_x[begin * columns_x.positions : end * columns_x.positions]
-            rows_y = block_y[begin * columns_y.positions : end * columns_y.positions]
-            columns_x.add(side_x, k, rows_x)
-            columns_y.add(side_y, k, rows_y)
+        for k, rows in _runs(part, folds, columns_x.positions):
+            columns_x.add(side_x, k, block_x[rows])
+            columns_y.add(side_y, k, block_y[rows])
             for group in groups:
-                group.products[k].addmm_(rows_x[:, group.columns_x].T, rows_y[:, group.columns_y])
+                group.products[k].addmm_(block_x[rows, group.columns_x].T, block_y[rows, group.columns_y])
     counts = [n * columns_x.positions for n in torch.bincount(fold, minlength=folds).tolist()]
     return Moments(counts, side_x, side_y, {pair: view for group in groups for pair, view in group.views()})
+
+
+class Permuted:
+    """Cross moments with the stimuli of X in other orders.
+
+    The responses of X are kept, in float64, because an order may ask for any of them next; those of Y are read once
+    for each batch of orders.
+
+    Parameters
+    ----------
+    moments : of x and y in their own order, whose shifts are taken over.
+    """
+
+    def __init__(
+        self, x: Representation, y: Representation, pairs: Sequence[Pair], fold: Tensor, moments: Moments, chunk: int
+    ) -> None:
+        self._x = _Columns(x, dict.fromkeys(a for a, _ in pairs))
+        self._y = _Columns(y, dict.fromkeys(b for _, b in pairs))
+        self._pairs, self._fold, self._moments, self._chunk = pairs, fold, moments, chunk
+        self._device = next(iter(moments.cross.values())).device
+        shape = (len(fold), self._x.positions, self._x.width)
+        self._kept = torch.empty(shape, dtype=torch.float64, device=self._device)
+        for start in range(0, len(fold), chunk):
+            part = self._kept[start : start + chunk]
+            block = self._x.block(start, torch.arange(len(part)), moments.x, self._device)
+            part.copy_(block.view_as(part))
+
+    def cross(self, orders: Sequence[Tensor], pool: Executor) -> dict[Pair, Tensor]:
+        """(K, orders, N_x, N_y) of each pair: stimulus i of Y stands beside stimulus ``order[i]`` of X."""
+        folds = len(self._moments.counts)
+        groups = _groups(self._pairs, self._x, self._y, (folds, len(orders)), self._device)
+        for start in range(0, len(self._fold), self._chunk):
+            part = self._fold[start : start + self._chunk]
+            sorting = torch.argsort(part, stable=True)
+            block_y = self._y.block(start, sorting, self._moments.y, self._device)
+            runs = list(_runs(part, folds, self._y.positions))
+            beside = [order[start + sorting].to(self._device) for order in orders]
+            list(pool.map(partial(self._add, block_y=block_y, runs=runs, groups=groups), range(len(orders)), beside))
+        return {pair: view for group in groups for pair, view in group.views()}
+
+    def _add(
+        self, draw: int, beside: Tensor, block_y: Tensor, runs: Sequence[tuple[int, slice]], groups: Sequence[_Group]
+    ) -> None:
+        block_x = self._kept[beside].flatten(0, 1)
+        for k, rows in runs:
+            for group in groups:
+                left, right = block_x[rows, group.columns_x], block_y[rows, group.columns_y]
+                group.products[k, draw].addmm_(left.T, right)
+
+
+def _runs(part: Tensor, folds: int, positions: int) -> Iterator[tuple[int, slice]]:
+    """Rows of each fold in a chunk that is sorted by fold."""
+    end = 0
+    for k, size in enumerate(torch.bincount(part, minlength=folds).tolist()):
+        begin, end = end, end + size
+        if size:
+            yield k, slice(begin * positions, end * positions)
 
 
 class _Columns:
@@ -188,7 +240,7 @@ class _Group:
                 yield (
                     (a, b),
                     self.products[
-                        :,
+                        ...,
                         rows.start - self.columns_x.start : rows.stop - self.columns_x.start,
                         columns.start - self.columns_y.start : columns.stop - self.columns_y.start,
                     ],
@@ -196,8 +248,9 @@ class _Group:
 
 
 def _groups(
-    pairs: Sequence[Pair], side_x: _Columns, side_y: _Columns, folds: int, device: torch.device
+    pairs: Sequence[Pair], side_x: _Columns, side_y: _Columns, parts: tuple[int, ...], device: torch.device
 ) -> list[_Group]:
+    """Empty products of shape (*parts, Σ N_x, Σ N_y) for all pairs."""
     wanted = set(pairs)
     runs: list[tuple[list[str], list[str]]] = []
     for a in side_x.names:
@@ -215,7 +268,7 @@ def _groups(
     groups = []
     for names_x, names_y in runs:
         shape = (
-            folds,
+            *parts,
             sum(side_x.source.layers[a] for a in names_x),
             sum(side_y.source.layers[b] for b in names_y),
         )

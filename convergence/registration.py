@@ -21,6 +21,7 @@ _SCHEMAS: dict[str, dict[str, type]] = {
         "files": config.FilesConfig,
     },
     "schema/metric": {"base": config.MetricConfig},
+    "schema/null": {"base": config.NullConfig},
     "schema/axis": {"depth": config.DepthConfig, "training": config.TrainingAxisConfig, "ood": config.OodConfig},
 }
 

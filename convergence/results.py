@@ -35,10 +35,11 @@ SCHEMA = pa.schema(
         *((name, _REAL) for name in ("score", "score_global", "score_transport", "penalty")),
         *((name, _WHOLE) for name in ("n_train", "n_test")),
         ("null", _TEXT),
-        ("draw", _WHOLE),
-        *((name, _REAL) for name in ("p_value", "null_quantile", "score_calibrated")),
+        *((name, _WHOLE) for name in ("draw", "draws")),
+        *((name, _REAL) for name in ("p_value", "p_value_max", "null_quantile", "score_calibrated")),
     ]
 )
+_ADDED = ("draws", "p_value_max")  # columns that older files lack
 
 
 def conform(table: pd.DataFrame) -> pa.Table:
@@ -48,6 +49,15 @@ def conform(table: pd.DataFrame) -> pa.Table:
         values = table[field.name] if field.name in table else [None] * len(table)
         columns[field.name] = pa.array(values, type=field.type, from_pandas=True)
     return pa.table(columns, schema=SCHEMA)
+
+
+def _current(table: pa.Table) -> pa.Table:
+    """The table in the schema of today; raises ValueError where it is of another kind."""
+    for name in _ADDED:
+        if name not in table.schema.names:
+            i = SCHEMA.get_field_index(name)
+            table = table.add_column(i, SCHEMA.field(i), pa.nulls(len(table), SCHEMA.field(i).type))
+    return table.cast(SCHEMA)
 
 
 def write_shard(folder: Path, name: str, table: pd.DataFrame) -> None:
@@ -97,7 +107,7 @@ def read(places: Sequence[str | Path]) -> pd.DataFrame:
     tables = []
     for path in files:
         try:
-            tables.append(pq.read_table(path).cast(SCHEMA))
+            tables.append(_current(pq.read_table(path)))
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = str(error).splitlines()[0][:120]
             raise UserError(f"{path} is not a table of results ({reason}): run its experiment again.") from None

@@ -29,6 +29,8 @@ def run_folder(cfg: Config) -> Path:
 def run_hash(cfg: Config) -> str:
     """Hash of every option that changes a number, and of the bytes of the user's checkpoints."""
     what = {name: value for name, value in plain(cfg).items() if name not in _RUNTIME}
+    if not cfg.null.kinds:
+        del what["null"]
     what["files"] = [_hash_file(Path(p)) for side in (cfg.model, cfg.against) for p in _checkpoints(side)]
     return digest(what)[:10]
 

@@ -19,9 +19,12 @@ import torch
 from torch import Tensor
 
 from convergence import folds as kfold
+from convergence import null_rows, null_scores
 from convergence.errors import UserError
 from convergence.metrics import linear, matching, procrustes, scores
 from convergence.moments import Moments, Pair, Representation, Side, accumulate
+from convergence.null_scores import Drawn, Tile
+from convergence.nulls import Null
 from convergence.splits import LayerSplit, PairSplit, held_out_cross, layer_split, pair_split, with_held_out
 
 METRICS = ("linear", "procrustes", "permutation", "soft_matching")
@@ -46,18 +49,20 @@ def score(
     memory_gb: float = 2.0,
     chunk: int | None = None,
     advance: Callable[[int], None] | None = None,
+    null: Null | None = None,
 ) -> pd.DataFrame:
     """Held-out scores of all ``pairs`` of layers, the columns ``COLUMNS``, in the order of ``pairs``.
 
-    ``advance(n)`` is told of every n pairs done on one fold. ``chunk`` (stimuli read at a time) follows from the
-    budget if None.
+    With ``null`` also rows of chance, and its columns (:mod:`convergence.null_rows`). ``advance(n)`` is told of every n
+    pairs done on one fold, of the data and of each draw. ``chunk`` (stimuli read at a time) follows from the budget if
+    None.
 
     Raises
     ------
     UserError
         If x and y have different stimuli, a response is not finite, folds are too small, or no pair can be scored.
     """
-    options = _Options(metrics, folds, seed, directions, torch.device(device), memory_gb, chunk, advance)
+    options = _Options(metrics, folds, seed, directions, torch.device(device), memory_gb, chunk, advance, null)
     return _score(x, y, (), pairs, options)[0]
 
 
@@ -101,6 +106,7 @@ class _Options:
     memory_gb: float
     chunk: int | None
     advance: Callable[[int], None] | None
+    null: Null | None = None
 
 
 def _score(
@@ -122,7 +128,8 @@ def _score(
     if pairs and not applicable:
         raise UserError(_why_none(x, y, pairs))
     tables: list[list[pd.DataFrame]] = [[] for _ in others or (None,)]
-    for tile in _tiles(x, y, applicable, options.folds, 1 + len(others), budget):
+    drawn = Drawn(options.null) if options.null else None
+    for tile in _tiles(x, y, applicable, options.folds, 1 + len(others), budget, options.null):
         step = options.chunk or _chunk(x, y, tile, budget)
         moments = accumulate(x, y, tile, fold, device=options.device, chunk=step)
         held_out = [accumulate(a, b, tile, fold, device=options.device, chunk=step, origin=moments) for a, b in others]
@@ -131,6 +138,16 @@ def _score(
         )
         for table, part in zip(tables, found, strict=True):
             table.append(part)
+        if drawn is not None:
+            left = budget - bytes_of_moments(x.layers, y.layers, tile, options.folds)
+            left -= null_scores.keeps(x, y, tile, options.folds, drawn.null)
+            with _workers() as pool:
+                drawing = Tile.of(moments, tile, metrics, DIRECTIONS[options.directions], pool)
+                null_scores.draw(
+                    drawn, x, y, drawing, fold, budget=left, chunk=step, pool=pool, advance=options.advance
+                )
+    if drawn is not None:
+        tables[0].append(null_rows.rows(pd.concat(tables[0]), drawn))
     return [_ordered(parts, applicable) for parts in tables]
 
 
@@ -171,7 +188,13 @@ def bytes_of_moments(
 
 
 def _tiles(
-    x: Representation, y: Representation, pairs: Sequence[Pair], folds: int, sets: int, budget: float
+    x: Representation,
+    y: Representation,
+    pairs: Sequence[Pair],
+    folds: int,
+    sets: int,
+    budget: float,
+    null: Null | None = None,
 ) -> Iterator[list[Pair]]:
     """Cut the pairs into blocks of neighbouring layers, as square as the budget asks."""
     by_positions: dict[int, list[Pair]] = {}
@@ -181,6 +204,8 @@ def _tiles(
     while waiting:
         block = waiting.pop()
         cost = sets * bytes_of_moments(x.layers, y.layers, block, folds)
+        if null is not None:
+            cost += null_scores.keeps(x, y, block, folds, null)
         if cost <= budget:
             yield block
             continue

@@ -1,13 +1,14 @@
 """One fold held out: the training and held-out statistics of a layer, and of a pair of layers.
 
 Training moments are sums over the other folds, never "all minus one": a unit that is silent on the training
-stimuli then has exactly zero variance.
+stimuli then has exactly zero variance. The draws of a null come many at a time, along leading dimensions "…".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +17,31 @@ from convergence.moments import Pair, Side
 
 # A unit is dead when its spread is below this share of its level: float32 rounding of a constant stays below it.
 _DEAD = 1e-6
+
+
+class Units(Protocol):
+    """What a matching needs to know of each unit, (…, N): :class:`LayerSplit` says what it is."""
+
+    @property
+    def n_train(self) -> int: ...
+    @property
+    def n_test(self) -> int: ...
+    @property
+    def live(self) -> Tensor: ...
+    @property
+    def all_live(self) -> bool: ...
+    @property
+    def mean_train(self) -> Tensor: ...
+    @property
+    def mean_test(self) -> Tensor: ...
+    @property
+    def drift(self) -> Tensor: ...
+    @property
+    def variance_train(self) -> Tensor: ...
+    @property
+    def variance_test(self) -> Tensor: ...
+    @property
+    def varies(self) -> Tensor: ...
 
 
 @dataclass
@@ -73,7 +99,7 @@ class LayerSplit:
 
 @dataclass
 class PairSplit:
-    """Cross scatter of a pair of layers at one fold: ``train`` and ``test`` are (N_x, N_y), each about its mean."""
+    """Cross scatter of a pair of layers at one fold: ``train`` and ``test`` are (…, N_x, N_y), each about its mean."""
 
     train: Tensor
     test: Tensor
@@ -82,10 +108,10 @@ class PairSplit:
 def layer_split(side: Side, name: str, counts: list[int], k: int) -> LayerSplit:
     """Statistics of layer ``name`` with fold ``k`` held out."""
     n_train = sum(counts) - counts[k]
-    sums, products = _others(side.sums[name], k), _others(side.products[name], k)
+    sums, products = others(side.sums[name], k), others(side.products[name], k)
     mean = sums / n_train
     train = products.addr_(mean, mean, alpha=-n_train)
-    live = _alive(train.diagonal(), n_train, mean, side.shift[name])
+    live = alive(train.diagonal(), n_train, mean, side.shift[name])
     if not bool(live.all()):
         mean, train = mean[live], train[live][:, live]
     nothing = mean[:0]
@@ -100,33 +126,35 @@ def with_held_out(split: LayerSplit, side: Side, name: str, counts: list[int], k
     """
     n, mean = counts[k], side.sums[name][k] / counts[k]
     test = torch.addr(side.products[name][k], mean, mean, alpha=-n)
-    varies = _alive(test.diagonal(), n, mean, side.shift[name]) & split.live
+    varies = alive(test.diagonal(), n, mean, side.shift[name]) & split.live
     if not split.all_live:
         mean, varies = mean[split.live], varies[split.live]
         test = test[split.live][:, split.live]
     return replace(split, n_test=n, mean_test=mean, test=test, varies=varies)
 
 
-def pair_split(cross: dict[Pair, Tensor], pair: Pair, x: LayerSplit, y: LayerSplit, k: int) -> PairSplit:
+def pair_split(cross: dict[Pair, Tensor], pair: Pair, x: Units, y: Units, k: int) -> PairSplit:
     """Cross scatter of ``pair`` with fold ``k`` held out, of live units only."""
-    train = _live(_others(cross[pair], k), x, y)
-    return PairSplit(
-        train=torch.addr(train, x.mean_train, y.mean_train, alpha=-x.n_train), test=held_out_cross(cross, pair, x, y, k)
-    )
+    train = _about(_live(others(cross[pair], k), x, y), x.mean_train, y.mean_train, x.n_train)
+    return PairSplit(train, held_out_cross(cross, pair, x, y, k))
 
 
-def held_out_cross(cross: dict[Pair, Tensor], pair: Pair, x: LayerSplit, y: LayerSplit, k: int) -> Tensor:
-    """Cross scatter (N_x, N_y) of fold ``k`` alone, about the held-out means of ``x`` and ``y``."""
-    return torch.addr(_live(cross[pair][k], x, y), x.mean_test, y.mean_test, alpha=-x.n_test)
+def held_out_cross(cross: dict[Pair, Tensor], pair: Pair, x: Units, y: Units, k: int) -> Tensor:
+    """Cross scatter (…, N_x, N_y) of fold ``k`` alone, about the held-out means of ``x`` and ``y``."""
+    return _about(_live(cross[pair][k], x, y), x.mean_test, y.mean_test, x.n_test)
 
 
-def _live(cross: Tensor, x: LayerSplit, y: LayerSplit) -> Tensor:
+def _about(cross: Tensor, mean_x: Tensor, mean_y: Tensor, n: int) -> Tensor:
+    return cross.addcmul(mean_x[..., :, None], mean_y[..., None, :], value=-n)
+
+
+def _live(cross: Tensor, x: Units, y: Units) -> Tensor:
     if not x.all_live:
-        cross = cross[x.live]
-    return cross if y.all_live else cross[:, y.live]
+        cross = cross[..., x.live, :]
+    return cross if y.all_live else cross[..., y.live]
 
 
-def _others(parts: Tensor, k: int) -> Tensor:
+def others(parts: Tensor, k: int) -> Tensor:
     """Sum over all folds but ``k``, as a new tensor."""
     rest = [j for j in range(len(parts)) if j != k]
     total = parts[rest[0]].clone()
@@ -135,7 +163,7 @@ def _others(parts: Tensor, k: int) -> Tensor:
     return total
 
 
-def _alive(scatter: Tensor, n: int, mean: Tensor, shift: Tensor) -> Tensor:
+def alive(scatter: Tensor, n: int, mean: Tensor, shift: Tensor) -> Tensor:
     """Spread above rounding: compared with the unit's level and with its distance from the shift."""
     level = (mean + shift).square() + mean.square()
     return scatter > n * _DEAD**2 * level

@@ -10,6 +10,16 @@ _LISTED = 40  # characters
 PIXELS = "pixels"  # the model's name in rows of the raw-pixel baseline
 
 
+def observed(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the data themselves, without those of chance."""
+    return table[table.null.isna()]
+
+
+def chance(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows that say how a score stands to a null, without those of single draws."""
+    return table[table.null.notna() & table.draw.isna()]
+
+
 def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of trained and of untrained pairs; where nothing is trained, the untrained ones are the subject."""
     untrained = (table.source_step == 0) & (table.target_step == 0)

@@ -123,6 +123,10 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
         (["run", "dataset=image_folder"], "name it with dataset.root=PATH"),
         (["run", "output=/proc/none"], "/proc/none/depth/"),
         (["run", "model=torchvision", "model.checkpoints=[none.pth]"], "none.pth does not exist"),
+        (
+            ["run", "null=both", "null.draws=5"],
+            "draws=5 can give no p-value below 1/6, and alpha=0.05: ask for 19 draws",
+        ),
         (["run", "device=tpu9"], "device=tpu9 is not a device"),
         (["run", "dataset.size"], "missing EQUAL"),
         (["list", "model"], "did you mean list models?"),
@@ -175,7 +179,7 @@ def test_lists_can_be_filtered() -> None:
     assert "layer3.conv2" in command("list", "layers", "tiny_resnet").stdout
 
 
-@pytest.mark.parametrize("group", ["model", "dataset", "metric", "axis"])
+@pytest.mark.parametrize("group", ["model", "dataset", "metric", "axis", "null"])
 def test_every_choice_of_every_group_composes(group: str) -> None:
     for path in sorted((conf_folder() / group).glob("*.yaml")):
         made = compose([f"{group}={path.stem}"])
@@ -187,6 +191,8 @@ def test_options_that_change_no_number_do_not_change_the_run() -> None:
 
     base = run_hash(compose())
     assert run_hash(compose(["device=cpu", "batch_size=3", "workers=2", "output=elsewhere", "memory_gb=9"])) == base
+    assert run_hash(compose(["null.draws=999", "null.seed=3"])) == base  # of no null
+    assert run_hash(compose(["null=shuffle"])) != base
     assert run_hash(compose(["metric.folds=4"])) != base
     assert run_hash(compose(["dataset.seed=1"])) != base
 
@@ -204,6 +210,17 @@ def test_files_of_different_runs_concatenate_with_the_same_types(tmp_path: Path)
     both = results.read([tmp_path])
     assert len(both) == 2
     assert list(both.columns) == results.SCHEMA.names
+
+
+def test_a_file_from_before_a_column_was_added_is_read_with_that_column_empty(tmp_path: Path) -> None:
+    table = results.conform(pd.DataFrame({"axis": ["depth"], "score": [0.5]}))
+    pq.write_table(table.drop_columns(["draws", "p_value_max"]), tmp_path / results.RESULTS)
+    found = results.read([tmp_path])
+    assert list(found.columns) == results.SCHEMA.names
+    assert found.p_value_max.isna().all()
+    pq.write_table(table.drop_columns(["score"]), tmp_path / results.RESULTS)
+    with pytest.raises(UserError, match="is not a table of results"):
+        results.read([tmp_path])
 
 
 def test_writers_at_once_never_leave_a_broken_file(tmp_path: Path) -> None:

@@ -49,6 +49,30 @@ def test_both_figures_are_drawn_as_pdf_and_png_and_again_to_the_same_bytes(rows:
     assert [p.read_bytes() for p in figures.draw(rows, tmp_path)] == first
 
 
+def with_chance(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with τ = 0.3 of 99 rotations, p = 0.02 for each pair, metric and direction; and draws."""
+    kept = rows[rows.fold == 0].assign(null="rotation", fold=None, draws=99, p_value=0.02, p_value_max=0.03)
+    kept = kept.assign(null_quantile=0.3, score_calibrated=0.5)
+    draws = kept.assign(draw=0, draws=None, score=-1.0, p_value=None, null_quantile=None, score_calibrated=None)
+    return results.conform(pd.concat([rows, kept, draws])).to_pandas()
+
+
+def test_rows_of_chance_add_a_line_to_the_profile_and_change_no_other_number(tmp_path: Path) -> None:
+    plain, whole = table(), with_chance(table())
+    pd.testing.assert_frame_equal(tables.observed(whole), plain, check_dtype=False)
+    taus = depth.thresholds(tables.chance(whole))
+    assert (taus.null_quantile == 0.3).all()
+    assert set(taus.metric) == {"procrustes", "soft_matching"}
+    first = {p.name: p.read_bytes() for p in figures.draw(plain, tmp_path)}
+    again = {p.name: p.read_bytes() for p in figures.draw(whole, tmp_path)}
+    assert {name for name in first if first[name] != again[name]} == {"depth_profile.pdf", "depth_profile.png"}
+    text = summary(whole)
+    assert text.startswith(summary(plain).rstrip())
+    assert "beyond chance: rotation, 99 draws" in text
+    assert "0.500, p 0.020" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_the_profile_is_the_mean_of_corresponding_layers_of_trained_pairs() -> None:
     trained, before = tables.split(table())
     means, over = depth.profile(trained)

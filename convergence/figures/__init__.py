@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +21,13 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """
     if table.empty:
         raise UserError(f"there are no rows to draw in {folder}: run the experiment first.")
+    from convergence import tables
     from convergence.figures import depth, ood, training
 
-    axes = {"depth": depth.draw, "training": training.draw, "ood": ood.draw}
-    return [path for axis, rows in table.groupby("axis") for path in axes[str(axis)](rows, folder)]
+    axes: dict[str, Callable[[pd.DataFrame, Path], list[Path]]] = {
+        "depth": partial(depth.draw, chance=tables.chance(table)),
+        "training": training.draw,
+        "ood": ood.draw,
+    }
+    by_axis = tables.observed(table).groupby("axis")
+    return [path for axis, rows in by_axis for path in axes[str(axis)](rows, folder)]

@@ -11,13 +11,14 @@ import pandas as pd
 from convergence import tables
 from convergence.figures import style
 
+_DOTTED = (0, (1, 1.5))
 _HEATMAPS = ("procrustes", "soft_matching")
 
 
-def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
-    """``depth_profile`` and ``depth_heatmaps``, as PDF and PNG."""
+def draw(table: pd.DataFrame, folder: Path, chance: pd.DataFrame) -> list[Path]:
+    """``depth_profile`` and ``depth_heatmaps``, as PDF and PNG; of the rows of ``chance``, those of the depth axis."""
     trained, before = tables.split(table)
-    paths = _profile(trained, before, folder)
+    paths = _profile(trained, before, chance[chance.axis == "depth"], folder)
     shown = [m for m in _HEATMAPS if (trained.metric == m).any()] or [str(trained.metric.iloc[0])]
     return paths + _heatmaps(trained, shown, folder)
 
@@ -36,7 +37,14 @@ def profile(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return means.reset_index(), f"{rows.pair.nunique()} pairs of networks" if over == "pair" else "folds"
 
 
-def _profile(trained: pd.DataFrame, before: pd.DataFrame, folder: Path) -> list[Path]:
+def thresholds(chance: pd.DataFrame) -> pd.DataFrame:
+    """Mean τ per null, metric and depth, of corresponding layers of the trained pairs."""
+    rows = tables.corresponding(tables.split(chance)[0])
+    depth = rows[["source_depth", "target_depth"]].mean(axis=1).round(6)
+    return rows.groupby(["null", "metric", depth.rename("depth")]).null_quantile.mean().reset_index()
+
+
+def _profile(trained: pd.DataFrame, before: pd.DataFrame, chance: pd.DataFrame, folder: Path) -> list[Path]:
     with style.pyplot() as plt:
         figure, axes = plt.subplots(figsize=(style.COLUMN, 2.7))
         means, over = profile(trained)
@@ -51,15 +59,23 @@ def _profile(trained: pd.DataFrame, before: pd.DataFrame, folder: Path) -> list[
             axes.plot(line.depth, line["mean"], clip_on=False, zorder=3, **look, **hollow)
             faint = baseline[baseline.metric == metric].sort_values("depth")
             axes.plot(faint.depth, faint["mean"], color=look["color"], linestyle=look["linestyle"], alpha=0.4, lw=0.8)
+        taus = thresholds(chance)
+        for (_, metric), line in taus.groupby(["null", "metric"]):
+            axes.plot(
+                line.depth, line.null_quantile, color=style.LOOKS[str(metric)]["color"], ls=_DOTTED, alpha=0.6, lw=0.8
+            )
         axes.set(xlabel="relative depth (0 first layer, 1 last)", ylabel="alignment (held-out r)", xlim=(0, 1))
         low = min(0.0, float(np.nanmin([means["mean"].min(), baseline["mean"].min() if len(baseline) else 0])))
         axes.set_ylim(low, 1.0)
         handles, labels = axes.get_legend_handles_labels()
-        if len(baseline):
-            from matplotlib.lines import Line2D
+        from matplotlib.lines import Line2D
 
+        if len(baseline):
             handles.append(Line2D([], [], color="0.5", lw=0.8))
             labels.append("untrained pair")
+        if len(taus):
+            handles.append(Line2D([], [], color="0.5", lw=0.8, ls=_DOTTED))
+            labels.append("chance (τ)")
         figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, handlelength=2.6)
         style.note(figure, trained, f"band: ± 1 s.d. over {over}")
         return style.save(figure, folder, "depth_profile")

@@ -16,7 +16,9 @@ from convergence.rise import ACCURACY, ALL, Curve, Rise, rise
 def summary(table: pd.DataFrame) -> str:
     """What the run found, axis by axis."""
     texts = {"depth": _depth, "training": _training, "ood": _ood}
-    return "\n".join(line for axis, rows in table.groupby("axis") for line in ["", *texts[str(axis)](rows), ""])
+    parts = [["", *texts[str(axis)](rows), ""] for axis, rows in tables.observed(table).groupby("axis")]
+    chance = tables.chance(table[table.axis == "depth"])
+    return "\n".join(line for part in [*parts, _chance(chance)] for line in part)
 
 
 def _depth(table: pd.DataFrame) -> list[str]:
@@ -42,6 +44,22 @@ def _accuracies(trained: pd.DataFrame) -> list[str]:
     known = accuracy.source_accuracy.first().dropna()
     told = "accuracy: " + ", ".join(f"{name} {value:.1%}" for name, value in known.items())
     return textwrap.wrap(told, 80, subsequent_indent="  ") if len(known) else []
+
+
+def _chance(rows: pd.DataFrame) -> list[str]:
+    """Calibrated scores and p-values of corresponding layers, by null: first, middle and last."""
+    rows = tables.corresponding(tables.split(rows)[0])
+    depth_of = rows[["source_depth", "target_depth"]].mean(axis=1).round(6).rename("depth")
+    lines = []
+    for kind, part in rows.groupby("null"):
+        title = f"beyond chance: {kind}, {part.draws.max():.0f} draws"
+        lines += [f"{title:<34}{'first layer':>15}{'middle':>15}{'last layer':>15}", "-" * 79]
+        found = part.groupby(["metric", depth_of]).agg(score=("score_calibrated", "mean"), p=("p_value", "max"))
+        for metric in (m for m in style.LOOKS if m in found.index):
+            line = [f"{row.score:.3f}, p {row.p:.3f}" for row in found.loc[metric].itertuples()]
+            lines.append(f"{metric:<34}" + "".join(f"{line[i]:>15}" for i in (0, len(line) // 2, -1)))
+        lines.append("")
+    return [*lines, "calibrated score, 0 at chance; p: the largest over pairs and directions.", ""] if lines else []
 
 
 def _training(table: pd.DataFrame) -> list[str]:

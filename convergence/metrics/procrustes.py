@@ -15,7 +15,9 @@ _STRONG = 1e-4
 
 
 def fit(cross: Tensor) -> Tensor:
-    """Partial isometry (N_x, N_y) that maximises <XW, Y>, from the training cross scatter (N_x, N_y)."""
+    """Partial isometry (…, N_x, N_y) that maximises <XW, Y>, from the training cross scatter (…, N_x, N_y)."""
+    if cross.ndim > 2:
+        return torch.stack([fit(draw) for draw in cross])
     if 0 in cross.shape:
         return torch.zeros_like(cross)
     if cross.shape[0] < cross.shape[1]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convergence.splits import LayerSplit
+from convergence.splits import LayerSplit, Units
 
 # A prediction whose held-out variance is below this share of what its weights could carry is constant.
 _CONSTANT = 1e-14
@@ -26,43 +26,50 @@ def dense(weights: Tensor, source: LayerSplit, target: LayerSplit, cross: Tensor
 
     Parameters
     ----------
-    weights : (N_x, N_y) map; X W predicts Y.
+    weights : (…, N_x, N_y) map; X W predicts Y.
     source, target : the layers, live units only.
-    cross : (N_x, N_y) held-out cross scatter.
+    cross : (…, N_x, N_y) held-out cross scatter.
     """
     return _scores(
-        covariance=(weights * cross).sum(dim=0),
-        variance=(weights * (source.test @ weights)).sum(dim=0),
-        reach=weights.square().sum(dim=0) * source.variance_test.sum(),
-        drift=source.drift @ weights,
+        covariance=(weights * cross).sum(dim=-2),
+        variance=(weights * (source.test @ weights)).sum(dim=-2),
+        reach=weights.square().sum(dim=-2) * source.variance_test.sum(dim=-1, keepdim=True),
+        drift=(source.drift[..., None, :] @ weights).squeeze(-2),
         target=(target.variance_test, target.drift, target.varies),
         n=source.n_test,
     )
 
 
-def matched(rows: Tensor, columns: Tensor, source: LayerSplit, target: LayerSplit, cross: Tensor) -> Scores:
-    """Scores of a one-to-one matching of source units ``rows`` with target units ``columns``, (E,) each.
+def matched(rows: Tensor, columns: Tensor, source: Units, target: Units, cross: Tensor) -> Scores:
+    """Scores of a one-to-one matching of source units ``rows`` with target units ``columns``, (…, E) each.
 
     Units without a partner are out of all means. The same as :func:`dense`, without a matrix product.
     """
     return _scores(
-        covariance=cross[rows, columns],
-        variance=source.variance_test[rows],
-        reach=source.variance_test.sum(),
-        drift=source.drift[rows],
-        target=(target.variance_test[columns], target.drift[columns], target.varies[columns]),
+        covariance=_entries(cross, rows, columns),
+        variance=_pick(source.variance_test, rows),
+        reach=source.variance_test.sum(dim=-1, keepdim=True),
+        drift=_pick(source.drift, rows),
+        target=tuple(_pick(v, columns) for v in (target.variance_test, target.drift, target.varies)),
         n=source.n_test,
     )
 
 
-def transported(
-    rows: Tensor, columns: Tensor, masses: Tensor, source: LayerSplit, target: LayerSplit, cross: Tensor
-) -> Tensor:
-    """Σ T_ij r_ij on the held-out fold, over the mass between units that vary there."""
-    both = source.varies[rows] & target.varies[columns]
-    scale = torch.where(both, source.variance_test[rows] * target.variance_test[columns], 1.0).sqrt()
-    r = torch.where(both, cross[rows, columns] / scale, 0.0)
-    return (masses * r).sum() / (masses * both).sum()
+def transported(rows: Tensor, columns: Tensor, masses: Tensor, source: Units, target: Units, cross: Tensor) -> Tensor:
+    """Σ T_ij r_ij on the held-out fold, over the mass between units that vary there; plans are (…, E)."""
+    both = _pick(source.varies, rows) & _pick(target.varies, columns)
+    scale = torch.where(both, _pick(source.variance_test, rows) * _pick(target.variance_test, columns), 1.0).sqrt()
+    r = torch.where(both, _entries(cross, rows, columns) / scale, 0.0)
+    return (masses * r).sum(dim=-1) / (masses * both).sum(dim=-1)
+
+
+def _pick(values: Tensor, index: Tensor) -> Tensor:
+    """Entries ``index`` (…, E) of values (…, N); the leading dimensions broadcast."""
+    return values.expand(*index.shape[:-1], values.shape[-1]).gather(-1, index)
+
+
+def _entries(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    return matrix.flatten(-2).gather(-1, rows * matrix.shape[-1] + columns)
 
 
 def _scores(
@@ -70,15 +77,15 @@ def _scores(
     variance: Tensor,
     reach: Tensor,
     drift: Tensor,
-    target: tuple[Tensor, Tensor, Tensor],
+    target: tuple[Tensor, ...],
     n: int,
 ) -> Scores:
     variance_y, drift_y, varies = target
     usable = varies & (variance > _CONSTANT * reach)
     # A constant prediction explains nothing of a unit that varies: r = 0, and the unit stays in the mean.
     r = torch.where(usable, covariance / torch.where(usable, variance * variance_y, 1.0).sqrt(), 0.0)
-    shared = covariance.sum() + n * (drift * drift_y).sum()
-    size_x = variance.sum().clamp_min(0) + n * drift.square().sum()
-    size_y = variance_y.sum() + n * drift_y.square().sum()
+    shared = covariance.sum(dim=-1) + n * (drift * drift_y).sum(dim=-1)
+    size_x = variance.sum(dim=-1).clamp_min(0) + n * drift.square().sum(dim=-1)
+    size_y = variance_y.sum(dim=-1) + n * drift_y.square().sum(dim=-1)
     product = (size_x * size_y).sqrt()
-    return Scores(r.sum() / varies.sum(), torch.where(product > 0, shared / product, 0.0))
+    return Scores(r.sum(dim=-1) / varies.sum(dim=-1), torch.where(product > 0, shared / product, 0.0))
