@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from torch import Tensor
+from torch import Tensor, nn
 
+from convergence.activations import extract
 from convergence.answers import AnswerReader
-from convergence.stimuli.base import ArrayStimuli
+from convergence.models.network import Network, describe
+from convergence.stimuli.base import ArrayStimuli, Stimuli
 from convergence.stimuli.imagenet import CATEGORIES, categories, class_order
 
 COUNTS = {
@@ -104,3 +111,41 @@ def test_outputs_that_are_not_understood_give_no_answers(
     classes: tuple[str, ...], outputs: tuple[str, ...] | None, width: int
 ) -> None:
     assert AnswerReader(stimuli(classes), outputs).read(logits(2, width)) is None
+
+
+class Pointing(nn.Module):
+    """A thousand outputs, the largest of which is where the image's first pixel says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.conv(x)
+        place = (x[:, 0, 0, 0] * 255).round().long() * 4
+        return 40 * nn.functional.one_hot(place, 1000).float() + 0.0 * self.conv(x).mean((1, 2, 3))[:, None]
+
+
+@dataclass(frozen=True)
+class Plain:
+    def __call__(self, images: Stimuli, indices: Sequence[int]) -> Tensor:
+        pixels = images.pixels(indices)
+        assert pixels is not None
+        return pixels.float() / 255
+
+    def describe(self) -> str:
+        return "plain"
+
+
+def test_accuracy_in_sixteen_classes_comes_from_the_pass_that_takes_the_responses(tmp_path: Path) -> None:
+    images = sixteen()
+    pixels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
+    pixels[:, 0] = torch.tensor([101, 40, 40, 111])[:, None, None]  # classes 404, 160, 160, 444: airplane, dog, bicycle
+    labels = torch.tensor([list(CATEGORIES).index(name) for name in ("airplane", "dog", "cat", "bicycle")])
+    images = replace(images, ids=tuple("abcd"), labels=labels, array=pixels)
+    layers, units = describe(Pointing(), torch.zeros(1, 3, 8, 8), ["conv"], None, "pointing")
+    net = Network("pointing", "w", None, None, None, "hash", layers, units, Plain(), None, Pointing)
+    options: dict[str, Any] = {"cache": tmp_path, "device": torch.device("cpu"), "batch_size": 3, "workers": 0}
+    assert extract(net, images, memory_gb=1.0, **options).accuracy == 0.75
+    other = replace(images, classes=tuple("abcdefghijklmnop"), members=None, fingerprint="g")
+    assert extract(net, other, memory_gb=1.0, **options).accuracy is None

@@ -194,6 +194,19 @@ def test_files_that_macos_adds_are_no_images(tmp_path: Path) -> None:
     assert len(found[0].stimuli) == 16
 
 
+def test_levels_that_are_not_there_are_left_out_aloud(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("convergence"), "propagate", True)
+    write_set(tmp_path / "sets", "rotation", levels=("90",))
+    write_imagenet(tmp_path / "imagenet", ONE_OF_EACH)
+    _, found = conditions(config(tmp_path, ShiftSource.model_vs_human, conditions=["rotation"]))
+    assert [c.level for c in found] == ["90"]
+    assert "there are no images of rotation 180, rotation 270 on disk" in caplog.text
+    with pytest.raises(UserError, match="there are no images of rotation 0 on disk"):
+        conditions(config(tmp_path, ShiftSource.model_vs_human, conditions=["rotation"], levels=["0"]))
+
+
 def test_an_unpacked_set_without_images_says_what_to_do(tmp_path: Path) -> None:
     write_imagenet(tmp_path / "imagenet", ONE_OF_EACH)
     for name in ("rotation", "edge"):

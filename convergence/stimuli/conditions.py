@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,10 @@ from convergence.errors import UserError
 from convergence.stimuli import cifar_c, layouts, load, model_vs_human
 from convergence.stimuli.alike import alike, unopened
 from convergence.stimuli.base import Stimuli
+from convergence.stimuli.files import FileStimuli
 from convergence.stimuli.shifts import SHIFTS, Graded, shifted, square
 
+_log = logging.getLogger("convergence")
 ANALOGUE = "analogue"  # the level of images that only resemble the benchmark's
 
 
@@ -80,10 +83,7 @@ def _from_folders(config: DatasetConfig) -> tuple[Stimuli, list[Condition]]:
     base = unopened(config)
     if config.shifts is ShiftSource.model_vs_human:
         base = model_vs_human.within(base)
-        choice = chosen(config, SHIFTS.values())
-        sets = {name: model_vs_human.levels_of(config, SHIFTS[name]) for name in {s.name: None for s, *_ in choice}}
-        choice = [(shift, level, averaged) for shift, level, averaged in choice if level in sets[shift.name]]
-        pools = [sets[shift.name][level] for shift, level, _ in choice]
+        choice, pools = _benchmark(config)
     else:
         choice = chosen(config, layouts.offered(config, base.classes))
         pools = [layouts.images(config, shift, level, base.classes) for shift, level, _ in choice]
@@ -92,6 +92,19 @@ def _from_folders(config: DatasetConfig) -> tuple[Stimuli, list[Condition]]:
         Condition(shift.name, level, images, averaged, paired)
         for (shift, level, averaged), images in zip(choice, stimuli, strict=True)
     ]
+
+
+def _benchmark(config: DatasetConfig) -> tuple[list[tuple[Graded, str, bool]], list[FileStimuli]]:
+    """What is chosen of the benchmark's sets, as far as it is there."""
+    wanted = chosen(config, SHIFTS.values())
+    sets = {name: model_vs_human.levels_of(config, SHIFTS[name]) for name in dict.fromkeys(s.name for s, *_ in wanted)}
+    there = [(shift, level, averaged) for shift, level, averaged in wanted if level in sets[shift.name]]
+    missing = [f"{shift.name} {level}" for shift, level, _ in wanted if level not in sets[shift.name]]
+    if not there:
+        raise UserError(f"there are no images of {', '.join(missing)} on disk: choose other dataset.levels.")
+    if missing:
+        _log.warning("there are no images of %s on disk: they are left out.", ", ".join(missing))
+    return there, [sets[shift.name][level] for shift, level, _ in there]
 
 
 def chosen(config: DatasetConfig, offered: Iterable[Graded]) -> list[tuple[Graded, str, bool]]:

@@ -23,15 +23,11 @@ _BLOCK = 2**20
 _log = logging.getLogger("convergence")
 
 
-def fetch(url: str, folder: Path) -> str:
+def fetch(url: str, folder: Path) -> None:
     """Download a ``.tar.gz`` that holds a folder of the name of ``folder``, and unpack it there.
 
     The folder appears whole, at the end. Beside it, ``<name>.json`` records the address, the SHA-256 of what came, its
     bytes, and the number of files.
-
-    Returns
-    -------
-    The SHA-256.
 
     Raises
     ------
@@ -42,7 +38,7 @@ def fetch(url: str, folder: Path) -> str:
     """
     with only_one(folder.with_name(f".{folder.name}.lock"), f"another run fetches {folder}: waiting for it."):
         if folder.is_dir():
-            return str(json.loads(_record(folder).read_text())["sha256"])
+            return
         for left in folder.parent.glob(f".{folder.name}.*.tmp"):  # of a run that was killed
             shutil.rmtree(left, ignore_errors=True)
         place = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -62,7 +58,6 @@ def fetch(url: str, folder: Path) -> str:
         finally:
             shutil.rmtree(place, ignore_errors=True)
     _log.info("%s: %d files, SHA-256 %s (kept in %s).", folder, files, sha256, _record(folder).name)
-    return sha256
 
 
 def _record(folder: Path) -> Path:

@@ -38,14 +38,18 @@ class Streams:
     def normal_pairs(self, *shape: int) -> Tensor:
         """The next independent standard normals, in pairs, float64 (n, 2, \\*shape) (Box and Muller 1958)."""
         bits = self._bits(shape)
-        radius = torch.sqrt(-2 * torch.log(((bits >> 32).double() + 0.5) * 2.0**-31))
-        angle = (bits & 0xFFFFFFFF).double() * (2 * torch.pi * 2.0**-32)
-        return torch.stack([radius * torch.cos(angle), radius * torch.sin(angle)], 1)
+        angle = (bits & 0xFFFFFFFF).double().mul_(2 * torch.pi * 2.0**-32)
+        radius = bits.bitwise_right_shift_(32).double().add_(0.5).mul_(2.0**-31).log_().mul_(-2).sqrt_()
+        pairs = angle.new_empty(len(bits), 2, *shape)
+        torch.mul(radius, torch.cos(angle), out=pairs[:, 0])
+        torch.mul(radius, angle.sin_(), out=pairs[:, 1])
+        return pairs
 
     def _bits(self, shape: Sequence[int]) -> Tensor:
         """63 random bits each, int64 (n, \\*shape)."""
         count = int(np.prod(shape))
         # One bit is let go: torch shifts int64 with its sign.
-        raw = [(generator.random_raw(count) >> np.uint64(1)).view(np.int64) for generator in self._generators]
-        bits = torch.from_numpy(np.stack(raw)) if raw else torch.empty(0, count, dtype=torch.int64)
-        return bits.reshape(-1, *shape).to(self._device)
+        raw = np.empty((len(self._generators), count), dtype=np.uint64)
+        for row, generator in zip(raw, self._generators, strict=True):
+            np.right_shift(generator.random_raw(count), np.uint64(1), out=row)
+        return torch.from_numpy(raw.view(np.int64)).reshape(-1, *shape).to(self._device)

@@ -94,10 +94,10 @@ def _noise(streams: Streams, gain: Tensor, offset: int, size: int) -> Tensor:
     """
     padded = len(gain)
     white = streams.normal_pairs(padded, padded)
-    strength = _FULL_SCALE / white.abs().amax((2, 3), keepdim=True)
+    strength = _FULL_SCALE / torch.maximum(white.amax((2, 3), keepdim=True), -white.amin((2, 3), keepdim=True))
     place = torch.arange(padded, device=gain.device)
     weights = torch.fft.ifft(gain).real[(place[offset : offset + size, None] - place) % padded]
-    middle = weights @ white @ weights.mT
+    middle = weights @ (white @ weights.mT)
     return (middle - white.mean((2, 3), keepdim=True)) * strength
 
 
