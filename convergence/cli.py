@@ -194,20 +194,20 @@ def _figure(words: list[str]) -> int:
 
 
 def _shifts(words: list[str]) -> int:
-    def task(cfg: Any) -> None:
-        from convergence.alignment import resolve_device
-        from convergence.config import check
-        from convergence.figures import shifts
-        from convergence.stimuli.samples import samples
+    from convergence.alignment import resolve_device
+    from convergence.config import check
+    from convergence.figures import shifts
+    from convergence.stimuli.samples import samples
 
+    composed: list[Any] = []
+    overrides.call(["dataset.levels=all", *words], composed.append)
+    for cfg in composed:  # none after --help or --cfg
         _switch(cfg)
         made = _typed(cfg)
         check(made)
         rows = samples(made.dataset, resolve_device(made.device))
         for path in shifts.sheet(rows, Path(made.output) / "shifts" / made.dataset.name):
             print(path)
-
-    overrides.call(["dataset.levels=all", *words], task)
     return 0
 
 

@@ -362,6 +362,10 @@ def test_any_folder_is_a_shift_of_a_data_set_with_its_classes(tmp_path: Path) ->
         j = everything.ids.index(image_id)
         assert everything.classes[everything.labels[j]] == within.classes[within.labels[i]]
         assert within.image(i).tobytes() == everything.image(j).tobytes()
+    pixels = c.stimuli.pixels(range(9))
+    assert pixels is not None
+    assert pixels.shape == (9, 3, 32, 32), "the size that networks of digits were trained on"
+    assert pixels[:, 0, 31, 31].tolist() == [int(c.stimuli.classes[i]) for i in c.stimuli.labels.tolist()]
     write(tmp_path / "drawn" / "ten" / "0.png", 10)
     with pytest.raises(UserError, match="drawn/ten is a class that dataset=digits has not"):
         conditions(DatasetConfig("digits", **options))  # type: ignore[arg-type]

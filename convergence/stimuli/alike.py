@@ -12,6 +12,7 @@ from convergence.errors import UserError
 from convergence.stimuli import folder, load
 from convergence.stimuli.base import Stimuli, balanced, restricted
 from convergence.stimuli.files import FileStimuli, opened
+from convergence.stimuli.shifts.square import cropped
 
 _log = logging.getLogger("convergence")
 _IN_MEMORY = ("fashion_mnist", "cifar10", "cifar100")
@@ -29,6 +30,7 @@ def alike(config: DatasetConfig, base: Stimuli, pools: Sequence[FileStimuli]) ->
 
     They are chosen by a seeded shuffle, the classes taking turns. If the smallest of them has its images in all the
     others, by class and file name (those of ImageNet-C are ImageNet's), then the i-th of each are of one photograph.
+    Where those within distribution have one size, shifted ones are resized to it, and cropped to squares.
 
     Parameters
     ----------
@@ -64,6 +66,9 @@ def alike(config: DatasetConfig, base: Stimuli, pools: Sequence[FileStimuli]) ->
     if count < (config.stimuli or max(map(len, every))):
         _log.info("%d stimuli within distribution and under each shift: %s has no more.", count, smallest.name)
     within, *shifted = (images if len(images) == count else images.take(range(count)) for images in found)
+    pixels = within.pixels([0])
+    if pixels is not None:  # a recipe takes images of the size that it was trained on
+        shifted = [cropped(images, pixels.shape[-1], pixels.shape[-1]) for images in shifted]
     return within, shifted, together is not None
 
 

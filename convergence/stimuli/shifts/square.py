@@ -17,23 +17,30 @@ _SHORT_SIDE, _CROP = 256, 224
 
 @dataclass
 class SquareStimuli(Stimuli):
-    """Photographs as 224 x 224 pixels: the short side resized to 256, the centre cropped."""
+    """Images of any sizes as squares of one size: the short side resized, the centre cropped.
+
+    Attributes
+    ----------
+    short_side, crop : in pixels, before and after cropping.
+    """
 
     base: Stimuli | None = None
+    short_side: int = _SHORT_SIDE
+    crop: int = _CROP
 
     def pixels(self, indices: Sequence[int]) -> Tensor:
         crops = [np.array(self.image(i)) for i in torch.as_tensor(indices).tolist()]
-        stacked = np.stack(crops) if crops else np.empty((0, _CROP, _CROP, 3), dtype=np.uint8)
+        stacked = np.stack(crops) if crops else np.empty((0, self.crop, self.crop, 3), dtype=np.uint8)
         return torch.from_numpy(stacked).permute(0, 3, 1, 2).contiguous()
 
     def image(self, i: int) -> Image.Image:
         assert self.base is not None
         photograph = self.base.image(i)
         short = min(photograph.size)
-        width, height = (round(side * _SHORT_SIDE / short) for side in photograph.size)
-        left, top = (width - _CROP) // 2, (height - _CROP) // 2
+        width, height = (round(side * self.short_side / short) for side in photograph.size)
+        left, top = (width - self.crop) // 2, (height - self.crop) // 2
         resized = photograph.resize((width, height), Image.Resampling.BILINEAR)
-        return resized.crop((left, top, left + _CROP, top + _CROP))
+        return resized.crop((left, top, left + self.crop, top + self.crop))
 
 
 def square(base: Stimuli) -> Stimuli:
@@ -44,6 +51,11 @@ def square(base: Stimuli) -> Stimuli:
     pixels = base.pixels([0])
     if pixels is not None and pixels.shape[-1] == pixels.shape[-2]:
         return base
-    fingerprint = digest(base.fingerprint, "square", _SHORT_SIDE, _CROP)
-    about = (base.skipped, base.members, base.texture_labels)
-    return SquareStimuli(base.name, base.classes, base.ids, base.labels, fingerprint, *about, base=base)
+    return cropped(base, _SHORT_SIDE, _CROP)
+
+
+def cropped(base: Stimuli, short_side: int, crop: int) -> SquareStimuli:
+    """The images with their short side resized, and the square in the middle cropped, in pixels."""
+    fingerprint = digest(base.fingerprint, "square", short_side, crop)
+    about = (base.skipped, base.members, base.texture_labels, base, short_side, crop)
+    return SquareStimuli(base.name, base.classes, base.ids, base.labels, fingerprint, *about)
