@@ -41,7 +41,7 @@ def levels_of(config: DatasetConfig, shift: Shift) -> dict[str, FileStimuli]:
             path, known = folder.parent / image_id, ", ".join(shift.levels)
             raise UserError(f"{path} has the condition {token}, which {shift.name} has not: {known} are known.")
         by_level[level].append((image_id, _CLASSES.index(category)))
-    return {level: _listed(shift.name, folder, found) for level, found in by_level.items() if found}
+    return {level: _listed(f"{shift.name}/{level}", folder, found) for level, found in by_level.items() if found}
 
 
 def within(base: Stimuli) -> Stimuli:
