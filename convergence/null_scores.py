@@ -241,9 +241,12 @@ def _matched(
 
 def _stacked(plans: Sequence[matching.Plan], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Plans as (B, E); shorter ones are filled up with edges of no mass."""
-    longest = max(len(rows) for rows, _, _ in plans)
-    parts = ([np.pad(part, (0, longest - len(part))) for part in column] for column in zip(*plans, strict=True))
-    rows, columns, masses = (torch.from_numpy(np.stack(part)).to(device) for part in parts)
+    shape = (len(plans), max(len(rows) for rows, _, _ in plans))
+    stacks = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape)
+    for i, plan in enumerate(plans):
+        for stack, part in zip(stacks, plan, strict=True):
+            stack[i, : len(part)] = part
+    rows, columns, masses = (torch.from_numpy(stack).to(device) for stack in stacks)
     return rows, columns, masses
 
 
