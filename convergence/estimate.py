@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from convergence import units
+from convergence import nulls, units
 from convergence.activations import entry_of, values_per_stimulus
 from convergence.axes import Comparison, labels
 from convergence.config import Config, OodConfig
@@ -121,6 +121,8 @@ def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
     start = time.perf_counter()
     torch.mm(side, side)
     rate = 2 * 512**3 / (time.perf_counter() - start)
+    null = nulls.of(cfg.null)
+    rounds = null.rounds([metric.value for metric in cfg.metric.names]) if null else 1
     operations = 0.0
     for c in comparisons:
         x, y = _widths(c)
@@ -128,7 +130,7 @@ def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
         times = protocols * len(c.conditions) or 1
         products = sum(n * n for n in (*x.values(), *y.values())) + sum(x[a] * y[b] for a, b in c.pairs)
         fits = sum(max(x[a], y[b]) * x[a] * y[b] for a, b in c.pairs)
-        operations += times * (2 * len(c.stimuli) * products + _FITS * cfg.metric.folds * fits)
+        operations += times * (2 * len(c.stimuli) * products + rounds * _FITS * cfg.metric.folds * fits)
     return operations / rate
 
 

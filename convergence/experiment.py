@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from convergence import results
+from convergence import nulls, results
 from convergence.alignment import resolve_device
 from convergence.axes import Comparison, depth, labels, ood, training
 from convergence.cache import Joined
@@ -22,7 +22,6 @@ from convergence.estimate import estimate
 from convergence.files import only_one
 from convergence.manifest import manifest
 from convergence.models.network import Network
-from convergence.nulls import Null
 from convergence.progress import progress
 from convergence.representations import Representations
 from convergence.runs import run_folder
@@ -68,7 +67,7 @@ def _finished(folder: Path) -> pd.DataFrame | None:
 
 def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
     started = time.monotonic()
-    _null(cfg)  # too few draws for alpha: said before anything is trained
+    nulls.of(cfg.null)  # too few draws for alpha: said before anything is trained
     device = resolve_device(cfg.device)
     comparisons = _PLANS[cfg.axis.name](cfg, folder=Path(cfg.cache) / "networks", device=device)
     missing = [c for c in comparisons if results.read_shard(folder, c.name) is None]
@@ -88,7 +87,7 @@ def _score(cfg: Config, comparison: Comparison, representations: Representations
     """Rows of one comparison, in the columns of the results."""
     protocols = cfg.axis.protocols if isinstance(cfg.axis, OodConfig) and comparison.conditions else []
     metrics = [m for m in METRICS if m in {name.value for name in cfg.metric.names}]
-    null = _null(cfg)
+    null = nulls.of(cfg.null)
     rounds = null.rounds(metrics) if null else 1
     passes = sum(rounds * len(comparison.conditions) if p is Protocol.refit else 1 for p in protocols) or rounds
     within = representations.of(comparison, comparison.stimuli)
@@ -114,12 +113,6 @@ def _score(cfg: Config, comparison: Comparison, representations: Representations
                 rows = _rows(comparison, other, table)
                 parts.append(rows.assign(condition=condition.name, level=condition.level, protocol=protocol.value))
     return pd.concat(parts, ignore_index=True).assign(axis=cfg.axis.name, dataset=cfg.dataset.name)
-
-
-def _null(cfg: Config) -> Null | None:
-    chance = cfg.null
-    kinds = tuple(kind.value for kind in chance.kinds)
-    return Null(kinds, chance.draws, chance.alpha, chance.seed, chance.keep_draws) if kinds else None
 
 
 def _rows(comparison: Comparison, responses: tuple[Joined, Joined], table: pd.DataFrame) -> pd.DataFrame:

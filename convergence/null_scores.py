@@ -241,9 +241,12 @@ def _matched(
 
 def _stacked(plans: Sequence[matching.Plan], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Plans as (B, E); shorter ones are filled up with edges of no mass."""
-    longest = max(len(rows) for rows, _, _ in plans)
-    parts = ([np.pad(part, (0, longest - len(part))) for part in column] for column in zip(*plans, strict=True))
-    rows, columns, masses = (torch.from_numpy(np.stack(part)).to(device) for part in parts)
+    shape = (len(plans), max(len(rows) for rows, _, _ in plans))
+    stacks = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape)
+    for i, plan in enumerate(plans):
+        for stack, part in zip(stacks, plan, strict=True):
+            stack[i, : len(part)] = part
+    rows, columns, masses = (torch.from_numpy(stack).to(device) for stack in stacks)
     return rows, columns, masses
 
 
@@ -326,24 +329,18 @@ def _rotated(tile: Tile, pair: Pair, direction: str, rotation: Tensor, turned: l
     parts = rotation.mT @ cross[:, None] if forward else cross[:, None] @ rotation
     found = {}
     for k in tile.folds:
-        source, target = (tile.x[k][pair[0]], tile.y[k][pair[1]])[:: 1 if forward else -1]
-        x, y = (turned[k], target) if forward else (target, turned[k])
-        test = held_out_cross({pair: cross}, pair, tile.x[k][pair[0]], tile.y[k][pair[1]], k)
-        inner = rotation[:, source.live][:, :, source.live]
+        x, y = tile.x[k][pair[0]], tile.y[k][pair[1]]
+        turned_x, turned_y = (turned[k], y) if forward else (x, turned[k])
 
-        def dense(
-            weights: Tensor,
-            _: str,
-            source: LayerSplit = source,
-            target: LayerSplit = target,
-            inner: Tensor = inner,
-            test: Tensor = test,
-        ) -> scores.Scores:
+        def dense(weights: Tensor, _: str, k: int = k, x: LayerSplit = x, y: LayerSplit = y) -> scores.Scores:
             # A map on the turned units is another map on the units themselves.
-            return scores.dense(
-                inner @ (weights if forward else weights.mT), source, target, test if forward else test.mT
-            )
+            live = (x if forward else y).live
+            back = rotation[:, live][:, :, live]
+            test = held_out_cross({pair: cross}, pair, x, y, k)
+            if forward:
+                return scores.dense(back @ weights, x, y, test)
+            return scores.dense(back @ weights.mT, y, x, test.mT)
 
-        split = pair_split({pair: parts}, pair, x, y, k)
-        found[k] = _matched(tile, x, y, split, (direction,), dense)
+        split = pair_split({pair: parts}, pair, turned_x, turned_y, k)
+        found[k] = _matched(tile, turned_x, turned_y, split, (direction,), dense)
     return found

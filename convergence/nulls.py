@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergence.errors import UserError
+
+if TYPE_CHECKING:
+    from convergence.config import NullConfig
 
 KINDS = ("shuffle", "rotation")
 CHOICES = {"shuffle": ("shuffle",), "rotation": ("rotation",), "both": KINDS}
@@ -70,6 +74,12 @@ class Null:
                 f"draws={self.draws} can give no p-value below 1/{self.draws + 1}, and alpha={self.alpha:g}: "
                 f"ask for {least} draws or more."
             )
+
+
+def of(options: NullConfig) -> Null | None:
+    """The nulls that a config asks for, if any."""
+    kinds = tuple(kind.value for kind in options.kinds)
+    return Null(kinds, options.draws, options.alpha, options.seed, options.keep_draws) if kinds else None
 
 
 def permutation(fold: Tensor, seed: int, draw: int) -> Tensor:

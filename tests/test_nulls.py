@@ -191,20 +191,20 @@ def uniform(p: pd.Series, draws: int) -> float:
 
 
 def test_p_values_of_shuffle_are_uniform_where_nothing_is_shared() -> None:
-    x, y = independent(200, 40, 4, 1), independent(200, 40, 4, 2)
+    x, y = independent(100, 40, 4, 1), independent(100, 40, 4, 2)
     for values in x.values():
         values[:, 0] += np.sin(np.arange(40) / 3)  # what all layers of one side share is not shared by both
     table = chance(align(x, y, pairs="matched", directions="forward", null="shuffle", draws=39), "shuffle")
     for metric, rows in table.groupby("metric"):
-        assert len(rows) == 200
+        assert len(rows) == 100
         assert uniform(rows.p_value, 39) > 0.01, metric
 
 
 def test_p_values_of_rotation_are_uniform_where_no_basis_is_privileged() -> None:
     shared = np.random.default_rng(0).laplace(size=(60, 5))
     rng = np.random.default_rng(1)
-    x = {f"layer{i}": shared @ rng.normal(size=(5, 5)) for i in range(200)}
-    y = {f"layer{i}": shared @ rng.normal(size=(5, 5)) for i in range(200)}
+    x = {f"layer{i}": shared @ rng.normal(size=(5, 5)) for i in range(120)}
+    y = {f"layer{i}": shared @ rng.normal(size=(5, 5)) for i in range(120)}
     table = align(x, y, pairs="matched", null="rotation", metrics=["soft_matching"], draws=39)
     for _, rows in chance(table, "rotation").groupby("direction"):
         assert uniform(rows.p_value, 39) > 0.01
@@ -212,12 +212,12 @@ def test_p_values_of_rotation_are_uniform_where_no_basis_is_privileged() -> None
 
 @pytest.mark.parametrize("units", [4, 20, 40, 120])
 def test_calibrated_scores_of_independent_data_are_zero_at_every_ratio_of_units_to_stimuli(units: int) -> None:
-    count = 8 if units < 100 else 3
-    x, y = independent(count, 40, units, 1), independent(count, 40, units, 2)
+    x, y = independent(5, 40, units, 1), independent(5, 40, units, 2)
     table = align(x, y, pairs="matched", null="shuffle", draws=39)
     rows = chance(table, "shuffle")
-    assert (rows.score_calibrated == 0).mean() > 0.9
-    assert rows.score_calibrated.max() < 0.1
+    # One in twenty exceeds τ, by its definition, and not by much.
+    assert (rows.score_calibrated == 0).mean() > 0.8
+    assert rows.score_calibrated.mean() < 0.01
 
 
 def test_a_planted_permutation_is_found_and_a_planted_rotation_is_not_called_privileged() -> None:
@@ -240,11 +240,11 @@ def test_a_planted_permutation_is_found_and_a_planted_rotation_is_not_called_pri
 
 
 def test_the_maximum_over_layers_is_held_to_its_own_null() -> None:
-    x, y = independent(6, 40, 4, 1), independent(120, 40, 4, 2)
+    x, y = independent(5, 40, 4, 1), independent(90, 40, 4, 2)
     table = align(x, y, directions="forward", null="shuffle", draws=39, metrics=["permutation"])
     least = chance(table, "shuffle").groupby("layer_y")[["p_value", "p_value_max"]].min()
-    # At least one of six sources looks significant by itself for one target in four; held to the maximum, one in 20.
-    assert (least.p_value <= 0.05).mean() > 0.15
+    # Some source of five looks significant by itself for one target in five; held to the maximum, for one in twenty.
+    assert (least.p_value <= 0.05).mean() > 0.12
     assert (least.p_value_max <= 0.05).mean() < 0.1
     assert uniform(least.p_value_max, 39) > 0.01
 
