@@ -111,7 +111,15 @@ def _run(words: list[str]) -> int:
 
 
 def _train(words: list[str]) -> int:
+    failed: list[UserError] = []
+
     def task(cfg: Any) -> None:
+        try:
+            trained(cfg)
+        except UserError as error:  # Hydra would say a line of its own before it
+            failed.append(error)
+
+    def trained(cfg: Any) -> None:
         from omegaconf import OmegaConf
 
         from convergence import models
@@ -132,6 +140,8 @@ def _train(words: list[str]) -> int:
                 print(f"{run[-1].model} {run[-1].weights}: {len(run)} checkpoints, {run[-1].step} steps")
 
     overrides.call(words, task)
+    if failed:
+        raise failed[0]
     return 0
 
 

@@ -76,18 +76,48 @@ def _one_sentence(error: BaseException, words: list[str]) -> str:
         names = [line for line in listed[0] if " " not in line]
         what = message.removeprefix("In 'config': ").rstrip(".")
         return f"{what}: the choices are {', '.join(names)}."
+    if "more than once in the final defaults list" in message:
+        return "a group takes one choice: of several metrics, give a list such as metric.names=[linear,procrustes]."
     if message.startswith("Error merging override"):
         reason = causes[1][0] if len(causes) > 1 and causes[1] else "that is no value of it"
-        return f"{message.removeprefix('Error merging override ')}: {reason}."
+        for jargon, plain in _PLAIN.items():
+            reason = re.sub(jargon, plain, reason)
+        return f"{message.removeprefix('Error merging override ')}: {reason.rstrip('.')}."
     key = next((line.split("full_key:")[1].strip() for line in inner + first if "full_key:" in line), "")
     if "not in" in inner[0] or "Could not override" in message:
         typed = message.split("'")[1] if "'" in message else key
         near = difflib.get_close_matches(typed, _keys(), n=2, cutoff=0.5)
         hint = f" Did you mean {' or '.join(near)}?" if near else " `convergence run --help` lists the options."
+        having = _choices_with(typed)
+        hint = f" It is one of {' and of '.join(having)}." if having else hint
         return f"there is no option '{typed}'.{hint}"
     if key and key not in inner[0]:
         return f"{key}: {inner[0]}"
     return inner[0]
+
+
+_PLAIN = {
+    r"Invalid value assigned: \w+ is not a ListConfig, list or tuple\.?": "give a list such as [a,b]",
+    r"Invalid type assigned: \w+ is not a subclass of .*": "it is a group of options; set one of these",
+}
+
+
+def _choices_with(option: str) -> list[str]:
+    """The choices of the option's group that have it, such as ``axis=training`` for ``axis.checkpoints``."""
+    from convergence.registration import compose, conf_folder
+
+    group, _, name = option.partition(".")
+    found = []
+    for path in sorted((conf_folder() / group).glob("*.yaml")) if name else []:
+        made: Any = getattr(compose([f"{group}={path.stem}"]), group)
+        for part in name.split("."):
+            made = getattr(made, part, _NOTHING)
+        if made is not _NOTHING:
+            found.append(f"{group}={path.stem}")
+    return found
+
+
+_NOTHING = object()
 
 
 def _keys() -> list[str]:
@@ -109,8 +139,12 @@ def _keys() -> list[str]:
 
 
 def _refuse_additions(words: list[str]) -> None:
-    """Hydra takes ``+new=1`` in silence, even where a schema knows no such option."""
+    """Hydra takes ``+new=1`` in silence, even where a schema knows no such option, and stumbles over these others."""
+    if any(word.startswith("against.") for word in words) and not any("model@against=" in word for word in words):
+        raise UserError("against.… sets up a second model, and there is none: name it with model@against=….")
     for word in words:
+        if word.startswith("~"):
+            raise UserError(f"{word}: an option cannot be taken away; give it another value, or null.")
         name = word.lstrip("+").split("=")[0].split("@")[0]
         if word.startswith("+") and not name.startswith("hydra"):
             from convergence.registration import conf_folder

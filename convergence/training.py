@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import logging
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -26,6 +27,8 @@ from convergence.hashing import hash_tensors
 from convergence.progress import progress
 
 _log = logging.getLogger("convergence")
+# What a file that is truncated, or not ours, raises; a signal's exception (a job's time-out) is none of these.
+_BROKEN = (SafetensorError, OSError, KeyError, ValueError, TypeError)
 _EVALUATED = 1000  # held-out images that a checkpoint's accuracy is measured on
 
 
@@ -118,7 +121,7 @@ def _read(folder: Path, step: int) -> Checkpoint | None:
             weights = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
         if hash_tensors(weights) == meta["hash"]:
             return Checkpoint(path, step, float(meta["epoch"]), float(meta["accuracy"]), meta["hash"])
-    except Exception:  # truncated, or not ours
+    except _BROKEN:
         pass
     return None
 
@@ -275,5 +278,5 @@ def _resume(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, st
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         return int(state["step"])
-    except Exception:  # no state, or a broken one: from the beginning, to the same end
+    except (*_BROKEN, RuntimeError, EOFError, pickle.UnpicklingError):  # from the beginning, to the same end
         return -1

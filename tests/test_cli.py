@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from convergence import figures, results
+from convergence import cli, figures, results
 from convergence.config import check
 from convergence.errors import UserError
 from convergence.registration import compose, conf_folder
@@ -141,6 +141,29 @@ def test_bad_input_gets_one_sentence_and_exit_status_1(words: list[str], sentenc
     assert "Traceback" not in done.stderr
     assert "HYDRA_FULL_ERROR" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["run", "++dataset.new=1"], "there is no option 'dataset.new' to add (++dataset.new=1)"),
+        (["run", "~metric"], "~metric: an option cannot be taken away"),
+        (["run", "against.seeds.init=[0]"], "sets up a second model, and there is none: name it with model@against="),
+        (["run", "axis.cross_time=true"], "there is no option 'axis.cross_time'. It is one of axis=training."),
+        (["run", "metric=[linear,procrustes]"], "give a list such as metric.names=[linear,procrustes]"),
+        (["run", "model.seeds.init=3"], "model.seeds.init=3: give a list such as [a,b]."),
+        (["run", "model.training=3"], "model.training=3: it is a group of options; set one of these."),
+        (["train", "model=torchvision"], "resnet18 is not a recipe: only tiny_resnet, tiny_vgg and tiny_vit"),
+    ],
+)
+def test_what_hydra_words_badly_is_said_plainly(
+    words: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", sys.argv)  # Hydra reads its words from there
+    assert cli.main(words) == 1
+    told = capsys.readouterr()
+    assert sentence in told.err
+    assert len((told.out + told.err).strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
