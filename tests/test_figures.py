@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from convergence import figures, results, tables
-from convergence.figures import depth
+from convergence.figures import depth, style
 from convergence.figures.summary import summary
 
 
@@ -107,6 +107,20 @@ def test_the_summary_names_the_accuracy_of_every_network() -> None:
     assert told == ", ".join(f"seed{i} 5{i}.0%" for i in range(5))
     across = table(models=("a", "b")).assign(source_accuracy=lambda t: np.where(t.source_model == "a", 0.5, 0.6))
     assert "a/seed0 50.0%, b/seed1 60.0%" in summary(across)
+
+
+@pytest.mark.parametrize("parts", [(), ("two seeds: no interval",), ("band: 95 % over resampled seeds", "cut at 9")])
+def test_notes_stay_within_one_column(parts: tuple[str, ...]) -> None:
+    rows = table(models=("vit_base_patch16_224.augreg_in21k_ft_in1k", "resnet18")).assign(dataset="fashion_mnist")
+    with style.pyplot() as plt:
+        figure = plt.figure(figsize=(style.COLUMN, 2))
+        style.note(figure, rows, *parts)
+        figure.draw_without_rendering()
+        (label,) = [text for text in figure.texts if text.get_text()]
+        extent = label.get_window_extent()
+        assert label.get_text().endswith("M = 100, 2 folds")
+        assert extent.x0 >= 0
+        assert extent.x1 <= figure.bbox.width
 
 
 @pytest.mark.parametrize(

@@ -147,47 +147,52 @@ def test_permutation_without_a_common_width_names_its_extension(place: Path) -> 
 
 
 def save_runs(root: Path, points: dict[int, tuple[int, ...]]) -> str:
-    """Checkpoints of a tiny ResNet-18 for 10 classes, by seed and epoch."""
+    """Checkpoints of a small network for 10 classes, by seed and epoch."""
     torchvision_ops.ensure()
-    from torchvision.models import resnet18
+    from torchvision.models import shufflenet_v2_x0_5
 
     for seed, epochs in points.items():
         for epoch in epochs:
             torch.manual_seed(100 * seed + epoch)
             (root / f"seed_{seed}").mkdir(parents=True, exist_ok=True)
-            state = {f"module.{k}": v for k, v in resnet18(num_classes=10).state_dict().items()}
+            state = {f"module.{k}": v for k, v in shufflenet_v2_x0_5(num_classes=10).state_dict().items()}
             torch.save({"state_dict": state, "epoch": epoch}, root / f"seed_{seed}" / f"epoch_{epoch}.pth")
     return f"{root}/seed_{{seed}}/epoch_{{epoch}}.pth"
 
 
+def theirs(place: Path, pattern: str, *words: str) -> Config:
+    images = ("dataset=digits", "dataset.stimuli=64", "model.image_size=32")
+    model = ("model=torchvision", "model.name=shufflenet_v2_x0_5", f"model.checkpoints='{pattern}'")
+    return compose([*images, *model, "axis=training", f"output={place}/o", f"cache={place}/c", *words])
+
+
 @pytest.mark.slow
 def test_a_pattern_finds_runs_pairs_equal_points_and_says_what_is_missing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pattern = save_runs(tmp_path / "runs", {3: (1, 2, 10), 4: (2, 10)})
-    words = ("model=torchvision", f"model.checkpoints='{pattern}'", "model.image_size=32", "dataset.stimuli=64")
-    logging.getLogger("convergence").propagate = True
-    made = compose(
-        [
-            *("dataset=digits", *words, "axis=training", "metric=procrustes", "model.layers=[conv1,fc]"),
-            *(f"output={tmp_path}/o", f"cache={tmp_path}/c"),
-        ]
-    )
+    monkeypatch.setattr(logging.getLogger("convergence"), "propagate", True)
+    pattern = save_runs(tmp_path / "runs", {3: (1, 2, 10), 4: (2, 10), 11: (1, 2, 10, 20)})
+    made = theirs(tmp_path, pattern, "metric=procrustes", "model.layers=[conv1.0,fc]")
     table = tables.networks(experiment.run(made))
-    assert sorted(table.source_epoch.unique()) == [0, 2, 10], "untrained, and the points that both seeds have"
-    assert set(table.source_seed) == {3, 4}
+    assert sorted(table.source_epoch.unique()) == [0, 2, 10], "untrained, and the points that all seeds have"
+    assert len(set(tables.pair(table))) == 3, "all pairs of three runs"
+    assert (table.source_epoch == table.target_epoch).all()
+    assert set(table.source_seed) == {3, 4, 11}
     assert table.source_accuracy.notna().all(), "ten outputs are taken for the ten classes"
-    assert "seed4 lacks the checkpoints 1, which are left out" in caplog.text
+    for sentence in ("seed3 lacks the checkpoints 20", "seed4 lacks the checkpoints 1, 20, which are left out"):
+        assert sentence in caplog.text
+    assert "seed11 lacks" not in caplog.text
     assert "no checkpoint before training" in caplog.text
 
 
+@pytest.mark.slow
 def test_single_networks_are_no_training_run(tmp_path: Path) -> None:
     pattern = save_runs(tmp_path, {0: (1,), 1: (2,)})
-    words = ("dataset=digits", "model=torchvision", "model.image_size=32", "axis=training", f"output={tmp_path}/o")
     with pytest.raises(UserError, match="needs two points of training that all runs have"):
-        experiment.run(compose([*words, f"model.checkpoints='{pattern}'"]))
+        experiment.run(theirs(tmp_path, pattern))
+    untrained = theirs(tmp_path, pattern, "model.checkpoints=null", "model.seeds.init=[0,1]")
     with pytest.raises(UserError, match=r"is one network, not a training run: name its checkpoints by a pattern"):
-        experiment.run(compose([*words, "model.seeds.init=[0,1]"]))
+        experiment.run(untrained)
 
 
 # ---------------------------------------------------------------- training itself

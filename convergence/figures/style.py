@@ -15,6 +15,7 @@ from convergence import tables
 from convergence.files import write_atomic
 
 COLUMN = 3.4  # inches
+_WIDTH = 62  # letters of a note in one column
 # Colour, marker and line differ at once, and luminance falls from flexible to strict.
 LOOKS = {
     "linear": {"color": "#E69F00", "marker": "o", "linestyle": "-", "label": "linear"},
@@ -65,7 +66,10 @@ def note(figure: Any, table: pd.DataFrame, *parts: str) -> None:
     """Below the figure, small: which networks and images, how many, and what else there is to know."""
     row = table.iloc[0]
     size = f"M = {int(row.n_train + row.n_test):,}, {table.fold.nunique()} folds"
-    lines = [*textwrap.wrap(tables.subject(table), 70), ";  ".join([*parts, size])]
+    lines = [*textwrap.wrap(tables.subject(table), _WIDTH), ""]
+    for part in (*parts, size):
+        joined = f"{lines[-1]};  {part}" if lines[-1] else part
+        lines[-1:] = [joined] if len(joined) <= _WIDTH else [lines[-1], part]
     figure.supxlabel("\n".join(lines), fontsize=6.5, color="0.35")
 
 
