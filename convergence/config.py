@@ -168,7 +168,7 @@ class TrainingConfig:
     warmup: float = _number(0.1, least=0, most=1)  # share of all steps
     schedule: Schedule = Schedule.cosine
     augment: list[Augmentation] = field(default_factory=lambda: [Augmentation.shift], metadata={"may_be_empty": True})
-    mixed_precision: bool = False  # forward and backward in bfloat16, weights in float32
+    mixed_precision: bool = False  # forward and backward in bfloat16, weights in float32; slower on most CPUs
     early_checkpoints: int = _number(6, least=0)  # log-spaced steps inside the first epoch
 
 
