@@ -148,16 +148,10 @@ def _rise(table: pd.DataFrame, found: Rise, folder: Path) -> list[Path]:
             low, high = axes.get_ylim()
             axes.set_ylim(max(low, _CUT[0]), min(high, _CUT[1]))  # a fall far below the start must not flatten the rise
             cut |= low < _CUT[0] or high > _CUT[1]
-            axes.set_title(title, fontsize=7.5, loc="left")
             if flat:
-                axes.text(
-                    0.99,
-                    0.03,
-                    f"no rise beyond noise: {', '.join(flat)}",
-                    transform=axes.transAxes,
-                    ha="right",
-                    fontsize=6,
-                )
+                said = f"no rise beyond noise: {', '.join(flat)}"
+                axes.text(0, 1.02, said, transform=axes.transAxes, va="bottom", fontsize=6, color="0.35")
+            axes.set_title(title, fontsize=7.5, loc="left", pad=12 if flat else None)
         _training_axis(np.atleast_1d(panels)[-1], found)
         figure.supylabel("share of the eventual rise", fontsize=7.5)
         handles = {
