@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from convergence import resampling, tables
+from convergence import tables, uncertainty
 from convergence.stimuli.conditions import ANALOGUE
 from convergence.stimuli.shifts import SHIFTS
 
@@ -22,7 +22,7 @@ REFIT, TRANSFER = "refit", "transfer"
 LATE = 2 / 3  # relative depth from which layers are called late
 _SIGNIFICANT = 0.05
 _DRAWS = 2000  # resamples of the shifts
-_LEAST_SHIFTS = 5  # points below which a correlation tells nothing
+LEAST_SHIFTS = 5  # points below which a correlation tells nothing
 
 Array = NDArray[np.float64]
 
@@ -127,11 +127,13 @@ def _prepared(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def counts(shift: str, level: str) -> bool:
+    """Whether a level counts in the benchmark's means; other shifts' levels all do."""
+    return shift not in SHIFTS or level not in SHIFTS[shift].levels or level in SHIFTS[shift].averaged
+
+
 def averaged(rows: pd.DataFrame) -> pd.DataFrame:
     """Without the levels that the benchmark leaves out of its means, unless these are all that a shift has."""
-
-    def counts(name: str, level: str) -> bool:
-        return name not in SHIFTS or level not in SHIFTS[name].levels or level in SHIFTS[name].averaged
 
     known = rows[["condition", "level"]].drop_duplicates()
     known = known.assign(counts=[counts(c, str(v)) for c, v in zip(known.condition, known.level, strict=True)])
@@ -194,7 +196,7 @@ def closure(refit: Divergence, transfer: Divergence) -> Closure:
             return (weights @ (again - carried)) / (within - weights @ carried)
 
     shifts = len(again)
-    ends = resampling.interval(share(_resampled_shifts(shifts))) if shifts > 1 else (np.full(len(within), np.nan),) * 2
+    ends = uncertainty.percentile(share(_resampled_shifts(shifts))) if shifts > 1 else (np.full(len(within), np.nan),) * 2
     return Closure(*(np.where(there, numbers, np.nan) for numbers in (share(np.full(shifts, 1 / shifts)), *ends)))
 
 
@@ -237,7 +239,7 @@ def correlation(found: Divergence) -> Correlation:
         nothing = np.full(len(found.layers), np.nan)
         return Correlation(nothing, nothing, nothing, nothing, points, pairs, reason)
     weights = _resampled_shifts(points)
-    low, high = resampling.interval(_pooled(found.by_pair, found.accuracy, weights))
+    low, high = uncertainty.percentile(_pooled(found.by_pair, found.accuracy, weights))
     whole = np.full((1, points), 1 / points)
     ranks = (stats.rankdata(found.by_pair, axis=1), stats.rankdata(found.accuracy, axis=1))
     return Correlation(
@@ -251,16 +253,22 @@ def correlation(found: Divergence) -> Correlation:
 
 
 def _why_no_correlation(found: Divergence) -> str:
-    if len(found.shifts) < _LEAST_SHIFTS:
+    if len(found.shifts) < LEAST_SHIFTS:
         return f"{len(found.shifts)} shifts are too few"
     if np.isnan(found.accuracy).any():
         return "accuracy is not known"
-    mean = found.accuracy.mean(axis=0)
-    middle = mean.mean()
-    error = middle * (1 - middle) / found.stimuli
-    if error == 0 or ((mean - middle) ** 2).sum() / error < stats.chi2.ppf(1 - _SIGNIFICANT, len(mean) - 1):
+    if not differs(found.accuracy.mean(axis=0), found.stimuli):
         return "accuracy is the same under all shifts, to within its error"
     return ""
+
+
+def differs(accuracy: Array, stimuli: int) -> bool:
+    """Whether accuracies (shifts,) differ by more than their binomial error (chi-squared at 5 %)."""
+    middle = accuracy.mean()
+    error = middle * (1 - middle) / stimuli
+    if error == 0:
+        return False
+    return bool(((accuracy - middle) ** 2).sum() / error >= stats.chi2.ppf(1 - _SIGNIFICANT, len(accuracy) - 1))
 
 
 def _pooled(alignment: Array, accuracy: Array, weights: Array) -> Array:

@@ -1,0 +1,128 @@
+"""Alignment and accuracy under shift, as claims 6 and 7 look at them: by shift, level and layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from convergence import tables
+from convergence.report.grid import Grid, grids
+from convergence.uncertainty import Array, Estimate, over_networks, over_shifts, together
+
+WD = "wd"
+MISSING = "no rows of shifts: run axis=ood"
+_UNORDERED = ("rotation",)  # 270 degrees are no further off than 90
+_APART = "\t"
+Places = NDArray[np.int64]  # of shifts
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """One study under one protocol.
+
+    Attributes
+    ----------
+    grid : its cells are conditions with their levels, the first within distribution.
+    shifts : names, in the order that places count.
+    """
+
+    grid: Grid
+    shifts: tuple[str, ...]
+
+    @property
+    def early(self) -> NDArray[np.bool_]:
+        """(layers,) the first third of the depth, at least the first layer."""
+        return self.grid.depths <= max(1 / 3, self.grid.depths.min())
+
+    @property
+    def late(self) -> NDArray[np.bool_]:
+        """(layers,) the last third of the depth, at least the last layer."""
+        return self.grid.depths >= min(2 / 3, self.grid.depths.max())
+
+    def by_shift(self, mean: Array) -> Array:
+        """(shifts, …) of (cells, …): the mean over the levels that the benchmark averages."""
+        return np.stack([mean[self._averaged(name)].mean(axis=0) for name in self.shifts])
+
+    def ordered(self, name: str) -> list[int]:
+        """The cells of a shift from mild to strong; empty without three levels in a known order."""
+        cells = self._cells(name)
+        order = [] if name in _UNORDERED else _levels(name) or _numbers(list(cells))
+        known = [cells[level] for level in order if level in cells]
+        return known if len(known) >= 3 else []
+
+    def _averaged(self, name: str) -> list[int]:
+        cells = self._cells(name)
+        return [i for level, i in cells.items() if level in _levels(name, averaged=True)] or list(cells.values())
+
+    def _cells(self, name: str) -> dict[str, int]:
+        parts = [cell.split(_APART) for cell in self.grid.cells]
+        return {level: i for i, (condition, level) in enumerate(parts) if condition == name}
+
+
+def _levels(name: str, averaged: bool = False) -> tuple[str, ...]:
+    """The benchmark's levels of a shift, mild to strong; none of a shift that is not the benchmark's."""
+    from convergence.stimuli.shifts.levels import SHIFTS
+
+    shift = SHIFTS.get(name)
+    return () if shift is None else shift.averaged if averaged else shift.levels
+
+
+def _numbers(levels: list[str]) -> list[str]:
+    try:
+        return sorted(levels, key=float)
+    except ValueError:
+        return []
+
+
+def read(table: pd.DataFrame) -> dict[str, list[Shifted]]:
+    """The studies of the OOD axis by protocol; Procrustes where it is there."""
+    rows = tables.networks(tables.observed(table[table.axis == "ood"]))
+    rows = rows[~((rows.source_step == 0) & (rows.target_step == 0))]
+    if rows.empty:
+        return {}
+    rows = rows[rows.metric == ("procrustes" if (rows.metric == "procrustes").any() else rows.metric.iloc[0])]
+    within = rows.condition == WD
+    rows = rows.assign(place=rows.condition + _APART + rows.level.where(~within).fillna(""))
+    protocols = [str(p) for p in rows.protocol.dropna().unique()]
+    return {p: made for p in protocols if (made := _studies(rows[(rows.protocol == p) | within]))}
+
+
+def _studies(rows: pd.DataFrame) -> list[Shifted]:
+    """Those with the first one's shifts."""
+    made = []
+    for _, run in rows.groupby("run", dropna=False):
+        names = [WD + _APART, *sorted(set(run.place) - {WD + _APART})]
+        shifts = tuple(dict.fromkeys(name.split(_APART)[0] for name in names[1:]))
+        made += [Shifted(grid, shifts) for grid in grids(run, "place", names) if shifts]
+    return [study for study in made if study.shifts == made[0].shifts]
+
+
+def estimate(studies: list[Shifted], statistic: Callable[[Shifted, Array, Places], float]) -> Estimate:
+    """A statistic of the shifts at some places, with an interval over shifts and, where there are enough, networks.
+
+    Parameters
+    ----------
+    studies : of one protocol.
+    statistic : of a study, its means (cells, layers + 1) with the accuracy behind the layers, and the places.
+    """
+    samples = []
+    for study in studies:
+        accuracy = np.broadcast_to(study.grid.accuracy[:, None, :, None], (*study.grid.scores.shape[:-1], 1))
+        samples.append(study.grid.sample(np.concatenate([study.grid.scores, accuracy], axis=-1)))
+    means = [sample.without() for sample in samples]
+
+    def at(places: Places) -> float:
+        return float(np.mean([statistic(s, mean, places) for s, mean in zip(studies, means, strict=True)]))
+
+    everything = np.arange(len(studies[0].shifts))
+    networks = over_networks(samples, [partial(_at, statistic, study, everything) for study in studies])
+    return together(over_shifts(at, len(everything)), networks)
+
+
+def _at(statistic: Callable[[Shifted, Array, Places], float], study: Shifted, places: Places, mean: Array) -> float:
+    return statistic(study, mean, places)

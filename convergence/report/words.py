@@ -1,0 +1,58 @@
+"""Numbers as the report writes them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from convergence.report.evidence import Claim, Part
+
+TITLE = "Convergent learning: seven claims"
+HOW = (
+    "Intervals are 95 %. Over networks: each network is left out in turn (jackknife, Student's t). Over stimuli: "
+    "from the scores of the folds, corrected for the training sets that they share; it holds for these very "
+    "networks, and a bootstrap over stimuli would need scores by image. Over shifts: each shift is left out in turn. "
+    "Spreads over folds are no intervals.",
+    "p is twice the one-sided p of the claim's direction, at most 1; where a claim has parts, the largest of theirs. "
+    "Holm: adjusted for all claims of this report.",
+    "Supported: all parts have a Holm-adjusted p of 0.05 or less. Not supported: the data speak against a part, or "
+    "its effect lies within what is stated to be of no importance. Cannot tell: rows are missing, or the interval "
+    "includes both.",
+)
+
+
+def number(value: float | None) -> str:
+    """Two decimals, with a true minus; three where two would hide the digits."""
+    if value is None or np.isnan(value):
+        return "–"
+    text = f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.3f}"
+    return text.replace("-", "−")
+
+
+def effect(claim: Claim) -> str:
+    """The effect and its interval."""
+    return "–" if claim.effect is None else with_interval(claim.effect, claim.interval)
+
+
+def with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    """``0.52 [0.40, 0.64]``, or the number alone."""
+    return number(value) + (f" [{number(interval[0])}, {number(interval[1])}]" if interval else "")
+
+
+def of_part(part: Part) -> str:
+    """A part's effect and its interval."""
+    estimate = part.estimate
+    return with_interval(estimate.value, None if np.isnan(estimate.error) else estimate.interval)
+
+
+def p_value(p: float | None) -> str:
+    """Three decimals, or less than 0.001."""
+    if p is None or np.isnan(p):
+        return "–"
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"
+
+
+def what(claim: Claim) -> str:
+    """The effect's name and what its interval is over."""
+    if not claim.what:
+        return ""
+    return claim.what + (f", interval over {claim.over}" if claim.over else ", no interval")
