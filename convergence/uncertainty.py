@@ -40,18 +40,21 @@ class Estimate:
     value, error : the estimate and its standard error.
     freedom : degrees of freedom of Student's t.
     over : what the error is over, such as ``3 networks``; empty where there is none.
+    bounds : what the value can be at all; intervals end there.
     """
 
     value: float
     error: float = np.nan
     freedom: float = np.nan
     over: str = ""
+    bounds: tuple[float, float] = (-np.inf, np.inf)
 
     @property
     def interval(self) -> tuple[float, float]:
         """Ends of the 95 % interval; NaN where there is none."""
         half = float(student.ppf((1 + LEVEL) / 2, self.freedom) * self.error)
-        return self.value - half, self.value + half
+        low, high = np.clip([self.value - half, self.value + half], *self.bounds)
+        return float(low), float(high)
 
     def p_value(self, threshold: float, sign: int) -> float:
         """Twice the one-sided p (at most 1) of "above" (sign 1) or "below" (-1) the threshold; NaN without an error.
@@ -211,7 +214,7 @@ def over_stimuli(folds: Iterable[float]) -> Estimate:
     values = np.array(list(folds), dtype=float)
     k = len(values)
     error = values.std(ddof=1) * np.sqrt(1 / k + 1 / (k - 1)) if k > 1 else np.nan
-    return Estimate(float(values.mean()), float(error), k - 1, f"stimuli, from {k} folds")
+    return Estimate(float(values.mean()), float(error), k - 1, f"stimuli (from {k} folds; these very networks)")
 
 
 def networks_or_stimuli(samples: Sequence[Sample], statistic: Statistic) -> Estimate:

@@ -88,7 +88,7 @@ class Basis:
         counted = [(self.rows, "row"), (self.runs, "run"), (self.pairs, "pair"), (self.layers, "layer")]
         sizes = [f"{m:,}" for m in ([self.stimuli[0], self.stimuli[-1]] if len(self.stimuli) > 1 else self.stimuli)]
         counts = ", ".join(f"{n:,} {name}{'' if n == 1 else 's'}" for n, name in counted)
-        return f"{counts}, M = {' to '.join(sizes)}"
+        return f"{counts}, M\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{' to '.join(sizes)}"
 
 
 @dataclass(frozen=True)

@@ -81,13 +81,15 @@ def _verdict(claim: Claim) -> str:
 
 
 def _claim(i: int, claim: Claim) -> str:
-    facts = [
-        (claim.what[:1].upper() + claim.what[1:] or "Effect", words.effect(claim)),
-        ("Interval over", claim.over or "–"),
-        ("p", words.p_value(claim.p)),
-        ("p, Holm", words.p_value(claim.p_holm)),
-        ("Rests on", claim.basis),
-    ]
+    facts = [("Rests on", claim.basis)]
+    if claim.what:
+        facts = [
+            (claim.what[:1].upper() + claim.what[1:], words.effect(claim)),
+            ("Interval over", claim.over or "no interval"),
+            ("p", words.p_value(claim.p)),
+            ("p, Holm", words.p_value(claim.p_holm)),
+            *facts,
+        ]
     listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     reason = f"<p>{escape(claim.reason)}</p>" if claim.reason else ""
     return f"""<article id="claim-{i}-{claim.number}">

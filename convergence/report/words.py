@@ -20,22 +20,17 @@ HOW = (
 )
 
 
-def number(value: float | None) -> str:
-    """Two decimals, with a true minus; three where two would hide the digits."""
-    if value is None or np.isnan(value):
-        return "–"
-    text = f"{value:.2f}" if abs(value) >= 0.095 or value == 0 else f"{value:.3f}"
-    return text.replace("-", "−")
-
-
 def effect(claim: Claim) -> str:
     """The effect and its interval."""
     return "–" if claim.effect is None else with_interval(claim.effect, claim.interval)
 
 
 def with_interval(value: float, interval: tuple[float, float] | None) -> str:
-    """``0.52 [0.40, 0.64]``, or the number alone."""
-    return number(value) + (f" [{number(interval[0])}, {number(interval[1])}]" if interval else "")
+    """``0.52 [0.40, 0.64]``, or the number alone; three decimals where all are small. The minus is a true one."""
+    numbers = [value, *(interval or ())]
+    decimals = 3 if max(map(abs, numbers)) < 0.095 else 2
+    first, *ends = (f"{number:.{decimals}f}".replace("-", "−") for number in numbers)
+    return f"{first} [{', '.join(ends)}]" if ends else first
 
 
 def of_part(part: Part) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -68,12 +68,12 @@ def evidence(table: pd.DataFrame) -> Evidence:
     rows = trained(table, "depth")
     parts: list[Part] = []
     used: list[pd.Series] = []
-    for within, place in ((True, "within"), (False, "across")):
+    for within, place in ((True, "within an architecture"), (False, "across architectures")):
         kind = rows[(rows.source_model == rows.target_model) == within]
         for metric in metrics_in(kind):
             studies, chosen = _matches(kind[kind.metric == metric])
             if studies:
-                parts.append(_part(studies, f"{LOOKS[metric]['label']}, {place} architectures"))
+                parts.append(_part(studies, f"{LOOKS[metric]['label']}, {place}"))
                 used.append(chosen)
     if not parts:
         text = f"no rows of all layers with all layers, {_LAYERS} or more: run axis=depth axis.pairs=all"
@@ -119,15 +119,11 @@ def _study(rows: pd.DataFrame) -> Matches | None:
 def _part(studies: list[Matches], what: str) -> Part:
     share = over_networks([Sample(s.pairs, s.shares[:, None]) for s in studies], lambda mean: mean)
     upper, lower, chance = null(studies)
-    if share.error == 0:  # all networks agree: that is no interval of width 0
-        share = Estimate(share.value)
-    p, against = upper, lower
-    if share.value <= _HALF:
-        p = 1.0
+    p, against = upper if share.value > _HALF else 1.0, lower if share.value <= _HALF else 1.0
     if not np.isnan(share.error):
         p, against = max(p, share.p_value(_HALF, 1)), min(1.0, 2 * min(lower, share.p_value(_HALF, -1)))
-    elif share.value > _HALF:
-        against = 1.0
+    # Where all networks agree there is no interval, not one of width 0.
+    share = Estimate(share.value) if share.error == 0 else replace(share, bounds=(0.0, 1.0))
     return Part(
         f"share, {what}", share, p, against, f"most layers' best match is elsewhere ({what}; by chance {chance:.2f})"
     )
