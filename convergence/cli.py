@@ -254,8 +254,8 @@ def _report(words: list[str]) -> int:
         raise UserError(f"report has no option {unknown[0]}; see convergence report --help.")
     from convergence import report, results
 
-    folder = Path(options.output) if options.output else _common(options.places)
-    text, paths = report.write(results.read(options.places), folder)
+    table = results.read(options.places)
+    text, paths = report.write(table, Path(options.output) if options.output else _common(options.places))
     print(text)
     for path in paths:
         print(f"report   {path}")

@@ -9,7 +9,7 @@ from convergence.report import words
 from convergence.report.evidence import Claim
 from convergence.report.sections import Section
 
-_WIDTH, _CLAIM = 80, 27
+_WIDTH, _CLAIM = 80, 25
 
 
 def render(sections: Sequence[Section]) -> str:
@@ -27,7 +27,7 @@ def render(sections: Sequence[Section]) -> str:
 
 
 def _row(number: str, claim: str, verdict: str, effect: str, p: str, holm: str) -> str:
-    return f"{number:<3}{claim:<{_CLAIM}}  {verdict:<13} {effect:<21} {p:>6}{holm:>7}".rstrip()
+    return f"{number:<3}{claim:<{_CLAIM}}  {verdict:<13} {effect:<23}{p:>6}{holm:>7}".rstrip()
 
 
 def _claim(claim: Claim) -> list[str]:
