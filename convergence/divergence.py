@@ -196,7 +196,9 @@ def closure(refit: Divergence, transfer: Divergence) -> Closure:
             return (weights @ (again - carried)) / (within - weights @ carried)
 
     shifts = len(again)
-    ends = uncertainty.percentile(share(_resampled_shifts(shifts))) if shifts > 1 else (np.full(len(within), np.nan),) * 2
+    ends = (
+        uncertainty.percentile(share(_resampled_shifts(shifts))) if shifts > 1 else (np.full(len(within), np.nan),) * 2
+    )
     return Closure(*(np.where(there, numbers, np.nan) for numbers in (share(np.full(shifts, 1 / shifts)), *ends)))
 
 

@@ -29,6 +29,14 @@ _KNOWN = {  # title, and what the figure shows
         "Share of the eventual rise",
         "Line charts: share of the rise in score and in accuracy against epochs, for all, first and last layers.",
     ),
+    "ood_profile": (
+        "Alignment under shift",
+        "Line charts: held-out score against depth within distribution, under each shift and their mean, by protocol.",
+    ),
+    "ood_correlation": (
+        "Alignment and accuracy under shift",
+        "Line chart: correlation over shifts of score with accuracy, against depth, by protocol.",
+    ),
     "training_time": (
         "Each point of training against each other",
         "Heat maps: held-out score between every two points of training of two networks, three layers.",
@@ -96,7 +104,7 @@ def _notes(rows: pd.DataFrame) -> list[str]:
 def _pictures(rows: pd.DataFrame, folder: Path) -> list[Picture]:
     """The figures of each run."""
     found = []
-    for (axis, run), part in tables.observed(rows).groupby(["axis", "run"]):
+    for (axis, run), part in rows.groupby(["axis", "run"]):
         models = " × ".join(dict.fromkeys([*tables.networks(part).source_model, *tables.networks(part).target_model]))
         for path in figures.draw(part, folder / f"{axis}-{run}"):
             if path.suffix == ".png":

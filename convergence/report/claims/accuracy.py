@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from convergence.divergence import LEAST_SHIFTS, differs
 from convergence.report.claims.shifted import MISSING, Places, Shifted, estimate, read
 from convergence.report.evidence import Evidence, Part, directed
 from convergence.report.grid import basis
@@ -17,7 +18,6 @@ EXPLAINED = (
     'last third of the depth, and above that of the other layers; other layers clearly above 0 speak against "only". '
     "Per protocol."
 )
-_SHIFTS = 5
 _LAYERS = 3
 _CLIP = 0.999  # correlations beyond count as this one, so that z stays finite
 
@@ -29,7 +29,7 @@ def evidence(table: pd.DataFrame) -> Evidence:
     accuracy (both networks' mean, levels of a shift averaged); that less the same mean over all other layers. Test: t
     over shifts (jackknife), the error over networks added where there are enough. Rule: both above 0 under each
     protocol; the other layers' own mean clearly above 0 speaks against "only". Shifts whose accuracies differ by no
-    more than twice what so many stimuli bring by chance give no number.
+    more than their binomial error give no number.
     """
     protocols = read(table)
     parts: list[Part] = []
@@ -58,8 +58,8 @@ def evidence(table: pd.DataFrame) -> Evidence:
 
 
 def _lacking(studies: list[Shifted]) -> str:
-    if len(studies[0].shifts) < _SHIFTS:
-        return f"{_SHIFTS} shifts are needed for a correlation over shifts: run axis=ood with more of them"
+    if len(studies[0].shifts) < LEAST_SHIFTS:
+        return f"{LEAST_SHIFTS} shifts are needed for a correlation over shifts: run axis=ood with more of them"
     if any(len(study.grid.depths) < _LAYERS or study.late.all() for study in studies):
         return f"{_LAYERS} layers are needed, some of them not in the last third"
     if any(np.isnan(study.grid.accuracy).any() for study in studies):
@@ -70,9 +70,8 @@ def _lacking(studies: list[Shifted]) -> str:
 
 
 def _spread(study: Shifted) -> bool:
-    accuracy = study.by_shift(study.grid.accuracy.mean(axis=0))
-    stimuli = float((study.grid.rows.n_train + study.grid.rows.n_test).min())
-    return bool(accuracy.std(ddof=1) > 2 * np.sqrt((accuracy * (1 - accuracy)).mean() / stimuli))
+    stimuli = int((study.grid.rows.n_train + study.grid.rows.n_test).min())
+    return differs(study.by_shift(study.grid.accuracy.mean(axis=0)), stimuli)
 
 
 def _z(study: Shifted, mean: Array, places: Places, layers: NDArray[np.bool_]) -> float:

@@ -11,7 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from convergence import tables
+from convergence.divergence import LATE, counts
 from convergence.report.grid import Grid, grids
+from convergence.stimuli.shifts import SHIFTS
 from convergence.uncertainty import Array, Estimate, over_networks, over_shifts, together
 
 WD = "wd"
@@ -37,12 +39,12 @@ class Shifted:
     @property
     def early(self) -> NDArray[np.bool_]:
         """(layers,) the first third of the depth, at least the first layer."""
-        return self.grid.depths <= max(1 / 3, self.grid.depths.min())
+        return self.grid.depths <= max(1 - LATE, self.grid.depths.min())
 
     @property
     def late(self) -> NDArray[np.bool_]:
         """(layers,) the last third of the depth, at least the last layer."""
-        return self.grid.depths >= min(2 / 3, self.grid.depths.max())
+        return self.grid.depths >= min(LATE, self.grid.depths.max())
 
     def by_shift(self, mean: Array) -> Array:
         """(shifts, …) of (cells, …): the mean over the levels that the benchmark averages."""
@@ -51,32 +53,25 @@ class Shifted:
     def ordered(self, name: str) -> list[int]:
         """The cells of a shift from mild to strong; empty without three levels in a known order."""
         cells = self._cells(name)
-        order = [] if name in _UNORDERED else _levels(name) or _numbers(list(cells))
+        listed = SHIFTS[name].levels if name in SHIFTS else _numbers(list(cells))
+        order = () if name in _UNORDERED else listed
         known = [cells[level] for level in order if level in cells]
         return known if len(known) >= 3 else []
 
     def _averaged(self, name: str) -> list[int]:
         cells = self._cells(name)
-        return [i for level, i in cells.items() if level in _levels(name, averaged=True)] or list(cells.values())
+        return [i for level, i in cells.items() if counts(name, level)] or list(cells.values())
 
     def _cells(self, name: str) -> dict[str, int]:
         parts = [cell.split(_APART) for cell in self.grid.cells]
         return {level: i for i, (condition, level) in enumerate(parts) if condition == name}
 
 
-def _levels(name: str, averaged: bool = False) -> tuple[str, ...]:
-    """The benchmark's levels of a shift, mild to strong; none of a shift that is not the benchmark's."""
-    from convergence.stimuli.shifts.levels import SHIFTS
-
-    shift = SHIFTS.get(name)
-    return () if shift is None else shift.averaged if averaged else shift.levels
-
-
-def _numbers(levels: list[str]) -> list[str]:
+def _numbers(levels: list[str]) -> tuple[str, ...]:
     try:
-        return sorted(levels, key=float)
+        return tuple(sorted(levels, key=float))
     except ValueError:
-        return []
+        return ()
 
 
 def read(table: pd.DataFrame) -> dict[str, list[Shifted]]:
