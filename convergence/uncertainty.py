@@ -13,7 +13,7 @@ Over stimuli
 Over folds
     The spread between the held-out parts as it is: a band in figures, never an interval.
 Over shifts
-    What would other shifts give? Shifts are left out in turn.
+    What would other shifts give? Shifts are left out in turn, too; correlations over shifts as Fisher's z.
 """
 
 from __future__ import annotations
@@ -164,17 +164,6 @@ def interval(value: Array, error: Array, freedom: Array) -> tuple[Array, Array]:
     """Low and high ends of the 95 % intervals."""
     half = student.ppf((1 + LEVEL) / 2, freedom) * error
     return value - half, value + half
-
-
-def percentile(values: Array) -> tuple[Array, Array]:
-    """Low and high end of the 95 % percentile interval of bootstrap values along the first axis, without the NaN."""
-    tail = 100 * (1 - LEVEL) / 2
-    kept = values[~np.isnan(values).reshape(len(values), -1).all(axis=1)]
-    if not len(kept):
-        nothing = np.full(values.shape[1:], np.nan)
-        return nothing, nothing
-    low, high = np.nanpercentile(kept, [tail, 100 - tail], axis=0)
-    return low, high
 
 
 def _welch(variances: Array, freedoms: Array) -> Array:

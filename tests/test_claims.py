@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr
 
+from convergence.divergence import correlation, divergences
 from convergence.report.claims import CLAIMS, hierarchy
 from convergence.report.evidence import Claim, Evidence, Verdict, directed, holm, judge
 from convergence.uncertainty import Estimate
@@ -291,6 +292,13 @@ def test_7_is_the_correlation_of_scipy() -> None:
     means = by_level.groupby(["source_layer", "condition"]).mean()
     z = [np.arctanh(pearsonr(part.score, part.source_accuracy).statistic) for _, part in means.groupby(level=0)]
     assert judged(7, table).parts[1].estimate.value == pytest.approx(np.mean(z))
+
+
+def test_7_is_what_the_figure_shows() -> None:
+    table = synthetic.ood(lambda s, k, a: 0.05 * s * a, accuracies, noise=0.2)
+    (found,) = divergences(table)
+    drawn = np.arctanh(correlation(found).pearson)
+    assert judged(7, table).parts[1].estimate.value == pytest.approx(drawn[found.depths >= 2 / 3].mean())
 
 
 # ---------------------------------------------------------------- the rule

@@ -25,11 +25,11 @@ _CLIP = 0.999  # correlations beyond count as this one, so that z stays finite
 def evidence(table: pd.DataFrame) -> Evidence:
     """The correlation of alignment with accuracy over shifts.
 
-    Estimands: mean over the layers of the last third of Fisher's z of the correlation, over shifts, of alignment with
-    accuracy (both networks' mean, levels of a shift averaged); that less the same mean over all other layers. Test: t
-    over shifts (jackknife), the error over networks added where there are enough. Rule: both above 0 under each
-    protocol; the other layers' own mean clearly above 0 speaks against "only". Shifts whose accuracies differ by no
-    more than their binomial error give no number.
+    Estimands: mean over pairs and over the layers of the last third of Fisher's z of the correlation, over shifts, of a
+    pair's alignment with its accuracy (both networks' mean, levels of a shift averaged; as in Fig 1E); that less the
+    same mean over all other layers. Test: t over shifts (jackknife), the error over networks added where there are
+    enough. Rule: both above 0 under each protocol; the other layers' own mean clearly above 0 speaks against "only".
+    Shifts whose accuracies differ by no more than their binomial error give no number.
     """
     protocols = read(table)
     parts: list[Part] = []
@@ -39,9 +39,9 @@ def evidence(table: pd.DataFrame) -> Evidence:
         if reason:
             lacking = lacking or reason
             continue
-        late = estimate(studies, lambda study, mean, places: _z(study, mean, places, study.late))
-        rest = estimate(studies, lambda study, mean, places: _z(study, mean, places, ~study.late))
-        ahead = estimate(studies, _ahead)
+        late = estimate(studies, lambda study, mean, places: _z(study, mean, places, study.late), each_pair=True)
+        rest = estimate(studies, lambda study, mean, places: _z(study, mean, places, ~study.late), each_pair=True)
+        ahead = estimate(studies, _ahead, each_pair=True)
         other = directed("", rest, "")
         parts.append(
             Part(

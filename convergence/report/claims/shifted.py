@@ -97,26 +97,31 @@ def _studies(rows: pd.DataFrame) -> list[Shifted]:
     return [study for study in made if study.shifts == made[0].shifts]
 
 
-def estimate(studies: list[Shifted], statistic: Callable[[Shifted, Array, Places], float]) -> Estimate:
+def estimate(
+    studies: list[Shifted], statistic: Callable[[Shifted, Array, Places], float], *, each_pair: bool = False
+) -> Estimate:
     """A statistic of the shifts at some places, with an interval over shifts and, where there are enough, networks.
 
     Parameters
     ----------
     studies : of one protocol.
     statistic : of a study, its means (cells, layers + 1) with the accuracy behind the layers, and the places.
+    each_pair : whether the statistic is that of each pair of networks, then averaged, or that of the mean pair.
     """
-    samples = []
+    samples, everything = [], np.arange(len(studies[0].shifts))
     for study in studies:
         accuracy = np.broadcast_to(study.grid.accuracy[:, None, :, None], (*study.grid.scores.shape[:-1], 1))
         samples.append(study.grid.sample(np.concatenate([study.grid.scores, accuracy], axis=-1)))
-    means = [sample.without() for sample in samples]
+    means = [sample.values.mean(axis=1) if each_pair else sample.without()[None] for sample in samples]
 
-    def at(places: Places) -> float:
-        return float(np.mean([statistic(s, mean, places) for s, mean in zip(studies, means, strict=True)]))
+    def by_pair(places: Places) -> list[list[float]]:
+        return [[statistic(s, mean, places) for mean in pairs] for s, pairs in zip(studies, means, strict=True)]
 
-    everything = np.arange(len(studies[0].shifts))
-    networks = over_networks(samples, [partial(_at, statistic, study, everything) for study in studies])
-    return together(over_shifts(at, len(everything)), networks)
+    shifts = over_shifts(lambda places: float(np.mean([np.mean(v) for v in by_pair(places)])), len(everything))
+    if each_pair:
+        own = [s.grid.sample(np.array(v)[:, None]) for s, v in zip(studies, by_pair(everything), strict=True)]
+        return together(shifts, over_networks(own, lambda mean: mean))
+    return together(shifts, over_networks(samples, [partial(_at, statistic, study, everything) for study in studies]))
 
 
 def _at(statistic: Callable[[Shifted, Array, Places], float], study: Shifted, places: Places, mean: Array) -> float:
