@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from convergence import report, results
+from convergence.report import words
 from tests import synthetic
 
 chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
@@ -225,3 +226,15 @@ def test_help_says_what_it_does(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "usage: convergence report [FOLDER …] [--output FOLDER]" in done.stdout
     assert "report [FOLDER …]" in command("--help", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "text"),
+    [
+        (-0.0012, (-0.24, 0.24), "0.00 [−0.24, 0.24]"),
+        (-0.0012, (-0.02, 0.01), "−0.001 [−0.020, 0.010]"),
+        (0.756, None, "0.76"),
+    ],
+)
+def test_numbers_have_the_decimals_that_tell_something_and_a_true_minus(value, interval, text: str) -> None:
+    assert words.with_interval(value, interval) == text

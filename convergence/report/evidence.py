@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from convergence import tables
+from convergence.report import words
 from convergence.uncertainty import Estimate
 
 ALPHA = 0.05
@@ -41,14 +42,14 @@ class Part:
     ----------
     what : the effect's name, such as ``slope, Procrustes``.
     estimate : the effect.
-    p : of the claim's side; NaN where there is no test.
+    p : of the claim's side; NaN where there is no test, None of a part that can only speak against the claim.
     against : p of the other side, and of effects without importance; NaN where there is no test.
     otherwise : what holds where the data speak against it.
     """
 
     what: str
     estimate: Estimate
-    p: float
+    p: float | None
     against: float
     otherwise: str
 
@@ -111,7 +112,7 @@ class Evidence:
     @property
     def p(self) -> float:
         """The largest p of the parts; NaN where something is missing."""
-        known = [part.p for part in self.parts]
+        known = [part.p for part in self.parts if part.p is not None]
         return float("nan") if self.missing or not known or np.isnan(known).any() else max(known)
 
 
@@ -186,8 +187,14 @@ def _verdict(evidence: Evidence, adjusted: float) -> tuple[Verdict, Part | None,
     against = [1.0 if np.isnan(part.against) else part.against for part in parts]
     if parts and min(against) * len(parts) <= ALPHA:
         worst = parts[int(np.argmin(against))]
-        return Verdict.not_supported, worst, _sentence(worst.otherwise)
-    weakest = max(parts, key=lambda part: 2.0 if np.isnan(part.p) else part.p, default=None)
+        told = f"{worst.otherwise}: p {words.p_value(min(1, min(against) * len(parts)))} against the claim"
+        return (
+            Verdict.not_supported,
+            worst,
+            _sentence(f"{told}, Bonferroni over {len(parts)} parts" if parts[1:] else told),
+        )
+    tested = [(2.0 if np.isnan(part.p) else part.p, part) for part in parts if part.p is not None]
+    weakest = max(tested, key=lambda pair: pair[0], default=(2.0, None))[1]
     if evidence.missing:
         return Verdict.cannot_tell, weakest, _sentence(evidence.missing)
     if weakest is None or np.isnan(evidence.p):
@@ -196,7 +203,7 @@ def _verdict(evidence: Evidence, adjusted: float) -> tuple[Verdict, Part | None,
         return (
             Verdict.supported,
             weakest,
-            "" if len(parts) == 1 else f"All {len(parts)} parts hold; shown: the weakest.",
+            "" if len(tested) == 1 else f"All {len(tested)} parts hold; shown: the weakest.",
         )
     if evidence.p <= ALPHA:
         return Verdict.cannot_tell, weakest, "The evidence does not last once p is adjusted for all claims."

@@ -57,7 +57,7 @@ def _section(i: int, section: Section) -> str:
 {notes}
 <table class="verdicts">
 <caption>Verdicts</caption>
-<thead><tr><th scope="col">Claim</th><th scope="col">Verdict</th><th scope="col" class="wide">Effect [95 %]</th>\
+<thead><tr><th scope="col">Claim</th><th scope="col">Verdict</th><th scope="col" class="wide">Effect [95&nbsp;%]</th>\
 <th scope="col" class="wide">p</th><th scope="col" class="wide">Holm</th></tr></thead>
 <tbody>
 {rows}
@@ -112,7 +112,7 @@ def _parts(claim: Claim) -> str:
     )
     return f"""<table class="parts">
 <caption>Its parts</caption>
-<thead><tr><th scope="col">Part</th><th scope="col">Effect [95 %]</th><th scope="col" class="wide">Interval over</th>\
+<thead><tr><th scope="col">Part</th><th scope="col">Effect [95&nbsp;%]</th><th scope="col" class="wide">Interval over</th>\
 <th scope="col">p</th></tr></thead>
 <tbody>
 {rows}

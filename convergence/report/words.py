@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from convergence.report.evidence import Claim, Part
+if TYPE_CHECKING:
+    from convergence.report.evidence import Claim, Part
 
 TITLE = "Convergent learning: seven claims"
 HOW = (
@@ -29,7 +32,8 @@ def with_interval(value: float, interval: tuple[float, float] | None) -> str:
     """``0.52 [0.40, 0.64]``, or the number alone; three decimals where all are small. The minus is a true one."""
     numbers = [value, *(interval or ())]
     decimals = 3 if max(map(abs, numbers)) < 0.095 else 2
-    first, *ends = (f"{number:.{decimals}f}".replace("-", "−") for number in numbers)
+    # Adding 0 after rounding turns a negative zero into a plain one.
+    first, *ends = (f"{round(number, decimals) + 0.0:.{decimals}f}".replace("-", "−") for number in numbers)
     return f"{first} [{', '.join(ends)}]" if ends else first
 
 

@@ -42,18 +42,12 @@ def evidence(table: pd.DataFrame) -> Evidence:
         late = estimate(studies, lambda study, mean, places: _z(study, mean, places, study.late), each_pair=True)
         rest = estimate(studies, lambda study, mean, places: _z(study, mean, places, ~study.late), each_pair=True)
         ahead = estimate(studies, _ahead, each_pair=True)
-        other = directed("", rest, "")
-        parts.append(
-            Part(
-                f"late less other layers (z), {protocol}",
-                ahead,
-                ahead.p_value(0, 1),
-                min(ahead.p_value(0, -1), other.p),
-                f"alignment of other layers goes with accuracy too ({protocol})",
-            )
-        )
         against = f"alignment of late layers does not go with accuracy ({protocol})"
         parts.append(directed(f"late layers (z), {protocol}", late, against))
+        against = f"alignment of other layers goes with accuracy no less ({protocol})"
+        parts.append(directed(f"late less other layers (z), {protocol}", ahead, against))
+        against = f"alignment of other layers goes with accuracy too ({protocol})"
+        parts.append(Part(f"other layers (z), {protocol}", rest, None, rest.p_value(0, 1), against))
     return Evidence(7, TEXT, tuple(parts), basis([s.grid for studies in protocols.values() for s in studies]), lacking)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -22,6 +24,7 @@ EXPLAINED = (
 _LEAST = 0.02
 _LAYERS = 3
 _SHIFTS = 3
+_RANKS = (-1.0, 1.0)  # what Spearman's correlation can be
 
 
 def evidence(table: pd.DataFrame) -> Evidence:
@@ -64,14 +67,14 @@ def _parts(studies: list[Shifted], protocol: str) -> tuple[list[Part], str]:
         ),
         directed(
             f"gap with depth (Spearman), {protocol}",
-            estimate(studies, _with_depth),
+            replace(estimate(studies, _with_depth), bounds=_RANKS),
             f"the gap does not grow with depth ({protocol})",
         ),
     ]
     graded = [i for i, name in enumerate(studies[0].shifts) if studies[0].ordered(name)]
     if len(graded) < _SHIFTS:
         return parts, f"{_SHIFTS} shifts with three ordered levels are needed to speak of stronger shifts"
-    severity = estimate(studies, _with_level)
+    severity = replace(estimate(studies, _with_level), bounds=_RANKS)
     against = f"stronger shifts do not widen the gap of late layers ({protocol})"
     return [*parts, directed(f"late gap with level (Spearman), {protocol}", severity, against)], ""
 

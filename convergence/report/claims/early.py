@@ -83,7 +83,7 @@ def _flat(run: pd.DataFrame) -> str:
     for metric, name in ((str(run.metric.iloc[0]), "alignment"), (ACCURACY, "accuracy")):
         curve = curves.curve(metric, ALL)
         if curve is not None and not curve.rises:
-            return f"{name} does not change by more than noise from beginning to end: there is no rise to share out"
+            return f"{name} does not rise by more than noise from beginning to end: there is no rise to share out"
     return ""
 
 
