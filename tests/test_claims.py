@@ -360,3 +360,10 @@ def test_p_is_below_5_percent_exactly_where_the_interval_is_on_that_side(
     low, high = estimate.interval
     assert (estimate.p_value(threshold, 1) < 0.05) == (low > threshold)
     assert (estimate.p_value(threshold, -1) < 0.05) == (high < threshold)
+
+
+def test_5_pairs_that_never_meet_at_one_point_tell_nothing() -> None:
+    table = synthetic.training(EARLY, SLOW)
+    claim = judged(5, table[table.source_weights == "seed0"].assign(target_epoch=20.0))
+    assert claim.verdict is OPEN
+    assert "no run has pairs of networks at equal points" in claim.reason.lower()

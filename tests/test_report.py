@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from convergence import report, results
+from convergence.cli import main
 from convergence.report import words
 from tests import synthetic
 
@@ -211,14 +212,15 @@ def test_bad_input_gets_one_sentence(words: list[str], sentence: str, tmp_path: 
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_output_goes_where_it_is_told_and_a_place_that_cannot_be_is_named(place: Path, tmp_path: Path) -> None:
-    folder = str(next((place / "outputs" / "depth").iterdir()))
-    assert command("report", folder, "--output", "here", cwd=tmp_path).returncode == 0
+def test_output_goes_where_it_is_told_and_a_place_that_cannot_be_is_named(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(next((place / "outputs" / "training").iterdir()))
+    assert main(["report", folder, f"--output={tmp_path}/here"]) == 0
     assert {p.name for p in (tmp_path / "here").iterdir()} == {"report.md", "report.html", "report-figures"}
     (tmp_path / "file").touch()
-    done = command("report", folder, "--output", "file", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "a part of the path is a file" in done.stderr
+    assert main(["report", folder, f"--output={tmp_path}/file"]) == 1
+    assert "a part of the path is a file" in capsys.readouterr().err
 
 
 def test_help_says_what_it_does(tmp_path: Path) -> None:

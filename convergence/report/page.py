@@ -112,8 +112,8 @@ def _parts(claim: Claim) -> str:
     )
     return f"""<table class="parts">
 <caption>Its parts</caption>
-<thead><tr><th scope="col">Part</th><th scope="col">Effect [95&nbsp;%]</th><th scope="col" class="wide">Interval over</th>\
-<th scope="col">p</th></tr></thead>
+<thead><tr><th scope="col">Part</th><th scope="col">Effect [95&nbsp;%]</th>\
+<th scope="col" class="wide">Interval over</th><th scope="col">p</th></tr></thead>
 <tbody>
 {rows}
 </tbody>

@@ -36,7 +36,7 @@ def evidence(table: pd.DataFrame) -> Evidence:
             against = f"the score does not fall by {_LEAST} or more from first to last layer under {name}"
             parts.append(directed(f"slope, {name}", slope, against, sign=-1, least=_LEAST))
             used += found
-    missing = "" if parts else f"no rows of corresponding layers at {_LAYERS} depths or more: run axis=depth"
+    missing = "" if parts else f"no rows of trained networks at {_LAYERS} depths or more: run axis=depth"
     return Evidence(1, TEXT, tuple(parts), basis(used), missing)
 
 

@@ -37,8 +37,9 @@ def evidence(table: pd.DataFrame) -> Evidence:
     found, lacking = [], ""
     for _, run in rows[rows.metric == metric].groupby("run", dropna=False):
         chosen, reason = _points(same_point(run))
-        lacking = lacking or reason or _flat(run)
+        lacking = lacking or reason
         if not chosen.empty:
+            lacking = lacking or _flat(run)
             found += grids(chosen, "point", ["0", "1", "end"])
     if not found or lacking:
         return Evidence(5, TEXT, rows=basis(found), missing=lacking or "no run has pairs of networks at equal points")
