@@ -25,6 +25,7 @@ usage: convergence COMMAND …          (or: python -m convergence COMMAND …)
   figure FOLDER …        draw again from the results of runs
   figure shifts [overrides]
                          every shift and level of a data set, to look at
+  report [FOLDER …]      test the paper's claims on the results of runs
   list models|layers|datasets|metrics [pattern]
                          what there is to choose from
 
@@ -35,7 +36,7 @@ usage: convergence COMMAND …          (or: python -m convergence COMMAND …)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for what a user can cause, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"run": _run, "train": _train, "figure": _figure, "list": listing.show}
+    commands = {"run": _run, "train": _train, "figure": _figure, "report": _report, "list": listing.show}
     name = next((w for w in words if w in commands), None)
     # Flags of Hydra may stand before the command; anything else there is a typo of it.
     before = words[: words.index(name)] if name else words
@@ -231,3 +232,41 @@ def _common(places: list[str]) -> Path:
         inner = [p.parent for p in folders[0].rglob("results.parquet")]
         return inner[0] if len(inner) == 1 else folders[0]
     return Path(os.path.commonpath(folders))
+
+
+# ---------------------------------------------------------------- report
+
+_REPORT_USAGE = """\
+usage: convergence report [FOLDER …] [--output FOLDER]
+
+Tests the paper's seven claims on the results of these runs (folders, globs; all
+under outputs/ without any), prints a table, and writes report.md, report.html
+and their figures: beside the results of one run, above those of several, or
+into --output.
+"""
+
+
+def _report(words: list[str]) -> int:
+    import argparse
+
+    parser = argparse.ArgumentParser("convergence report", add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("places", nargs="*", default=["outputs"])
+    parser.add_argument("--output")
+    parser.add_argument("-h", "--help", action="store_true")
+    try:
+        options, unknown = parser.parse_known_args(words)
+    except argparse.ArgumentError as error:
+        raise UserError(f"report {error.argument_name}: {error.message}; see convergence report --help.") from None
+    if options.help:
+        print(_REPORT_USAGE, end="")
+        return 0
+    if unknown:
+        raise UserError(f"report has no option {unknown[0]}; see convergence report --help.")
+    from convergence import report, results
+
+    table = results.read(options.places)
+    text, paths = report.write(table, Path(options.output) if options.output else _common(options.places))
+    print(text)
+    for path in paths:
+        print(f"report   {path}")
+    return 0

@@ -6,6 +6,7 @@ one metric, both directions averaged.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,15 +15,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from convergence import resampling, tables
+from convergence import tables, uncertainty
 from convergence.stimuli.conditions import ANALOGUE
 from convergence.stimuli.shifts import SHIFTS
 
 REFIT, TRANSFER = "refit", "transfer"
 LATE = 2 / 3  # relative depth from which layers are called late
 _SIGNIFICANT = 0.05
-_DRAWS = 2000  # resamples of the shifts
-_LEAST_SHIFTS = 5  # points below which a correlation tells nothing
+LEAST_SHIFTS = 5  # points below which a correlation tells nothing
 
 Array = NDArray[np.float64]
 
@@ -127,11 +127,13 @@ def _prepared(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def counts(shift: str, level: str) -> bool:
+    """Whether a level counts in the benchmark's means; other shifts' levels all do."""
+    return shift not in SHIFTS or level not in SHIFTS[shift].levels or level in SHIFTS[shift].averaged
+
+
 def averaged(rows: pd.DataFrame) -> pd.DataFrame:
     """Without the levels that the benchmark leaves out of its means, unless these are all that a shift has."""
-
-    def counts(name: str, level: str) -> bool:
-        return name not in SHIFTS or level not in SHIFTS[name].levels or level in SHIFTS[name].averaged
 
     known = rows[["condition", "level"]].drop_duplicates()
     known = known.assign(counts=[counts(c, str(v)) for c, v in zip(known.condition, known.level, strict=True)])
@@ -174,7 +176,7 @@ class Closure:
     """How much of the gap under transfer closes when the map is fitted anew on shifted images: (layers,) each.
 
     1: the networks still agree, by another map. 0: they no longer agree. NaN where there is no gap beyond its null.
-    ``low`` and ``high`` are the ends of a 95 % interval over resampled shifts.
+    ``low`` and ``high`` are the ends of a 95 % interval over shifts; NaN of fewer than three.
     """
 
     share: Array
@@ -193,16 +195,16 @@ def closure(refit: Divergence, transfer: Divergence) -> Closure:
         with np.errstate(divide="ignore", invalid="ignore"):
             return (weights @ (again - carried)) / (within - weights @ carried)
 
-    shifts = len(again)
-    ends = resampling.interval(share(_resampled_shifts(shifts))) if shifts > 1 else (np.full(len(within), np.nan),) * 2
-    return Closure(*(np.where(there, numbers, np.nan) for numbers in (share(np.full(shifts, 1 / shifts)), *ends)))
+    whole = share(np.full(len(again), 1 / len(again)))
+    return Closure(*(np.where(there, numbers, np.nan) for numbers in (whole, *_over_shifts(whole, share, len(again)))))
 
 
-def _resampled_shifts(shifts: int) -> Array:
-    """Weights (draws, shifts) of the bootstrap over shifts."""
-    rng = np.random.Generator(np.random.Philox(0))
-    chosen = rng.integers(0, shifts, (_DRAWS, shifts))
-    return (chosen[:, :, None] == np.arange(shifts)).mean(axis=1)
+def _over_shifts(value: Array, statistic: Callable[[Array], Array], shifts: int) -> tuple[Array, Array]:
+    """Ends of the 95 % interval of a statistic of weights (..., shifts), each shift left out in turn."""
+    if shifts < 3:
+        return np.full_like(value, np.nan), np.full_like(value, np.nan)
+    left_out = (1 - np.eye(shifts)) / (shifts - 1)
+    return uncertainty.interval(value, *uncertainty.jackknife(statistic(left_out), [0] * shifts))
 
 
 # ---------------------------------------------------------------- alignment and accuracy
@@ -212,8 +214,8 @@ def _resampled_shifts(shifts: int) -> Array:
 class Correlation:
     """Alignment with accuracy over shifts, (layers,) each; NaN throughout where there is no number, with the reason.
 
-    ``low`` and ``high`` are the ends of a 95 % interval of Pearson's r over resampled shifts; ``points`` is the number
-    of shifts, ``pairs`` of pairs of networks that the correlations are pooled over.
+    ``low`` and ``high`` are the ends of a 95 % interval of Pearson's r over shifts, found on Fisher's z; ``points`` is
+    the number of shifts, ``pairs`` of pairs of networks that the correlations are pooled over.
     """
 
     pearson: Array
@@ -236,35 +238,41 @@ def correlation(found: Divergence) -> Correlation:
     if reason:
         nothing = np.full(len(found.layers), np.nan)
         return Correlation(nothing, nothing, nothing, nothing, points, pairs, reason)
-    weights = _resampled_shifts(points)
-    low, high = resampling.interval(_pooled(found.by_pair, found.accuracy, weights))
     whole = np.full((1, points), 1 / points)
     ranks = (stats.rankdata(found.by_pair, axis=1), stats.rankdata(found.accuracy, axis=1))
+    z = _pooled(found.by_pair, found.accuracy, whole)[0]
+    low, high = _over_shifts(z, lambda weights: _pooled(found.by_pair, found.accuracy, weights), points)
     return Correlation(
-        pearson=_pooled(found.by_pair, found.accuracy, whole)[0],
-        spearman=_pooled(*ranks, whole)[0],
-        low=low,
-        high=high,
+        pearson=np.tanh(z),
+        spearman=np.tanh(_pooled(*ranks, whole)[0]),
+        low=np.tanh(low),
+        high=np.tanh(high),
         points=points,
         pairs=pairs,
     )
 
 
 def _why_no_correlation(found: Divergence) -> str:
-    if len(found.shifts) < _LEAST_SHIFTS:
+    if len(found.shifts) < LEAST_SHIFTS:
         return f"{len(found.shifts)} shifts are too few"
     if np.isnan(found.accuracy).any():
         return "accuracy is not known"
-    mean = found.accuracy.mean(axis=0)
-    middle = mean.mean()
-    error = middle * (1 - middle) / found.stimuli
-    if error == 0 or ((mean - middle) ** 2).sum() / error < stats.chi2.ppf(1 - _SIGNIFICANT, len(mean) - 1):
+    if not differs(found.accuracy.mean(axis=0), found.stimuli):
         return "accuracy is the same under all shifts, to within its error"
     return ""
 
 
+def differs(accuracy: Array, stimuli: int) -> bool:
+    """Whether accuracies (shifts,) differ by more than their binomial error (chi-squared at 5 %)."""
+    middle = accuracy.mean()
+    error = middle * (1 - middle) / stimuli
+    if error == 0:
+        return False
+    return bool(((accuracy - middle) ** 2).sum() / error >= stats.chi2.ppf(1 - _SIGNIFICANT, len(accuracy) - 1))
+
+
 def _pooled(alignment: Array, accuracy: Array, weights: Array) -> Array:
-    """(draws, layers): weighted Pearson r over shifts in each pair, pooled by Fisher's z.
+    """(draws, layers): Fisher's z of weighted Pearson r over shifts in each pair, the mean over pairs.
 
     alignment is (pairs, shifts, layers), accuracy (pairs, shifts), weights (draws, shifts). NaN without any spread.
     """
@@ -278,4 +286,4 @@ def _pooled(alignment: Array, accuracy: Array, weights: Array) -> Array:
             r = covariance / np.sqrt(spread_x * spread_y[:, None])
         r = np.where((spread_x > 1e-12) & (spread_y[:, None] > 1e-12), r, np.nan)
         z += np.arctanh(np.clip(r, -0.999999, 0.999999))
-    return np.tanh(z / len(alignment))
+    return z / len(alignment)

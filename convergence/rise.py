@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from convergence import resampling, tables
+from convergence import tables, uncertainty
 
 ACCURACY = "accuracy"  # stands among the metrics
 ALL = "all layers"  # the mean over layers, as a layer
@@ -31,7 +31,8 @@ class Curve:
     metric, layer : of what (`accuracy`, and `all layers`, stand beside the others).
     depth : relative, NaN for all layers.
     values : (points,) mean over pairs of networks (over networks for accuracy).
-    resampled : (resamples, points) the same under resampled seeds, or None with too few seeds.
+    without : (networks, points) the same without each network in turn, or None with too few of them.
+    groups : which of the models each network belongs to.
     rises : whether the end lies above the beginning by more than noise.
     """
 
@@ -39,7 +40,8 @@ class Curve:
     layer: str
     depth: float
     values: Array
-    resampled: Array | None
+    without: Array | None
+    groups: tuple[int, ...]
     rises: bool
 
     @property
@@ -50,18 +52,18 @@ class Curve:
     @property
     def share_interval(self) -> tuple[Array, Array]:
         """(points,) ends of the 95 % interval over seeds; NaN where there is none."""
-        if self.resampled is None or not self.rises:
+        if self.without is None or not self.rises:
             return np.full_like(self.values, np.nan), np.full_like(self.values, np.nan)
-        return resampling.interval(_share(self.resampled))
+        return _interval(self.share, _share(self.without), self.groups)
 
     def reached(self, share: float, axis: Array) -> tuple[float, float, float]:
         """Where along ``axis`` (points,) the share is first there, between checkpoints by a line; and its interval."""
         if not self.rises:
             return (np.nan,) * 3
         at = _reached(_share(self.values)[None], share, axis)[0]
-        if self.resampled is None:
+        if self.without is None:
             return at, np.nan, np.nan
-        low, high = resampling.interval(_reached(_share(self.resampled), share, axis))
+        low, high = _interval(at, _reached(_share(self.without), share, axis), self.groups)
         return at, float(low), float(high)
 
 
@@ -73,6 +75,11 @@ class Rise:
     steps: Array
     seeds: int
     curves: list[Curve]
+
+    @property
+    def tells_seeds(self) -> bool:
+        """Whether there are enough networks for intervals over seeds."""
+        return self.curves[0].without is not None
 
     @property
     def axis(self) -> Array:
@@ -115,11 +122,12 @@ def rise(table: pd.DataFrame) -> Rise:
     points = forward.groupby(tables.point(forward, "source"))[["source_epoch", "source_step"]].first().sort_index()
     rows = rows.assign(point=points.index.get_indexer(tables.point(rows, "source")))
     networks = _networks(rows)
-    counts = resampling.draws([len(group) for group in networks])
+    counts = uncertainty.left_out([len(group) for group in networks])
+    groups = tuple(i for i, group in enumerate(networks) for _ in group)
     order = [n for group in networks for n in group]
     pairs = sorted(rows.pair.unique())
     ends = [(order.index(a), order.index(b)) for a, b in (_ends_of(rows, name) for name in pairs)]
-    weights = None if counts is None else resampling.pair_weights(counts, ends)
+    weights = None if counts is None else uncertainty.pair_weights(counts, ends)
     curves = []
     layers = rows.drop_duplicates("layer").sort_values("depth").set_index("layer").depth
     for metric, part in rows.groupby("metric", sort=False):
@@ -128,10 +136,10 @@ def rise(table: pd.DataFrame) -> Rise:
         cubes = {name: _cube(means.loc[name], pairs, len(points)) for name in present}
         everything = np.mean(list(cubes.values()), axis=0)
         for name, cube in {ALL: everything, **cubes}.items():
-            curves.append(_alignment(str(metric), name, float(layers.get(name, np.nan)), cube, weights))
+            curves.append(_alignment(str(metric), name, float(layers.get(name, np.nan)), cube, weights, groups))
     accuracy = _accuracy(rows, order, len(points))
     if accuracy is not None:
-        curves.append(_accuracy_curve(accuracy, counts, int((rows.n_train + rows.n_test).iloc[0])))
+        curves.append(_accuracy_curve(accuracy, counts, groups, int((rows.n_train + rows.n_test).iloc[0])))
     steps = points.source_step.to_numpy(dtype=float, na_value=np.nan)
     return Rise(points.source_epoch.to_numpy(dtype=float), steps, len(order), curves)
 
@@ -160,28 +168,24 @@ def _cube(means: pd.DataFrame, pairs: list[str], points: int) -> Array:
     return means.reindex(pairs).sort_index(axis=1).to_numpy().reshape(len(pairs), points, -1)
 
 
-def _alignment(metric: str, layer: str, depth: float, cube: Array, weights: Array | None) -> Curve:
+def _alignment(
+    metric: str, layer: str, depth: float, cube: Array, weights: Array | None, groups: tuple[int, ...]
+) -> Curve:
     values = cube.mean(axis=(0, 2))
-    resampled = None if weights is None else weights @ cube.mean(axis=2)
-    gains = (cube[:, -1] - cube[:, 0]).mean(axis=0)
-    return Curve(metric, layer, depth, values, resampled, _exceeds(gains) and _above_zero(resampled))
+    without = None if weights is None else weights @ cube.mean(axis=2)
+    low, _ = uncertainty.over_stimuli((cube[:, -1] - cube[:, 0]).mean(axis=0)).interval
+    return Curve(metric, layer, depth, values, without, groups, low > 0 and _above_zero(values, without, groups))
 
 
-def _exceeds(gains: Array) -> bool:
-    """Whether the mean over folds lies above zero: a two-sided t-test that allows for the folds' shared training sets.
-
-    Its variance has 1/K + n_test/n_train in the place of 1/K (Nadeau & Bengio 2003, section 3).
-    """
-    k = len(gains)
-    error = gains.std(ddof=1) * np.sqrt(1 / k + 1 / (k - 1))
-    return bool(gains.mean() > student.ppf(0.975, k - 1) * error)
-
-
-def _above_zero(resampled: Array | None) -> bool:
-    if resampled is None:
+def _above_zero(values: Array, without: Array | None, groups: tuple[int, ...]) -> bool:
+    if without is None:
         return True
-    low, _ = resampling.interval(resampled[:, -1] - resampled[:, 0])
+    low, _ = _interval(values[-1] - values[0], without[:, -1] - without[:, 0], groups)
     return bool(low > 0)
+
+
+def _interval(value: Array | float, without: Array, groups: tuple[int, ...]) -> tuple[Array, Array]:
+    return uncertainty.interval(np.asarray(value), *uncertainty.jackknife(without, groups))
 
 
 def _accuracy(rows: pd.DataFrame, networks: list[str], points: int) -> Array | None:
@@ -192,12 +196,12 @@ def _accuracy(rows: pd.DataFrame, networks: list[str], points: int) -> Array | N
     return None if np.isnan(values).any() else values
 
 
-def _accuracy_curve(accuracy: Array, counts: NDArray[np.int64] | None, stimuli: int) -> Curve:
+def _accuracy_curve(accuracy: Array, counts: NDArray[np.int64] | None, groups: tuple[int, ...], stimuli: int) -> Curve:
     values = accuracy.mean(axis=0)
-    resampled = None if counts is None else counts @ accuracy / counts.sum(axis=1, keepdims=True)
+    without = None if counts is None else counts @ accuracy / counts.sum(axis=1, keepdims=True)
     error = np.sqrt(sum(p * (1 - p) for p in (values[0], values[-1])) / stimuli)
-    rises = bool(values[-1] - values[0] > student.ppf(0.975, stimuli) * error) and _above_zero(resampled)
-    return Curve(ACCURACY, ALL, np.nan, values, resampled, rises)
+    rises = bool(values[-1] - values[0] > student.ppf(0.975, stimuli) * error) and _above_zero(values, without, groups)
+    return Curve(ACCURACY, ALL, np.nan, values, without, groups, rises)
 
 
 def _share(values: Array) -> Array:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergence import resampling
 from convergence.rise import ACCURACY, ALL, rise
 
 EPOCHS = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -112,54 +111,3 @@ def test_tables_have_a_row_for_each_metric_layer_and_point() -> None:
     milestones = found.milestones().set_index(["metric", "layer"])
     assert milestones.loc[("procrustes", "conv"), "step_of_50_percent"] == pytest.approx(75)
     assert not milestones.loc[("procrustes", "fc"), "rises"]
-
-
-# ---------------------------------------------------------------- resampling
-
-
-def test_few_seeds_are_resampled_in_every_way() -> None:
-    counts = resampling.draws([3])
-    assert counts is not None
-    assert counts.shape == (27, 3)
-    assert (counts.sum(axis=1) == 3).all()
-
-
-@pytest.mark.parametrize("groups", [[2], [1, 1]])
-def test_too_few_networks_tell_no_interval(groups: list[int]) -> None:
-    assert resampling.draws(groups) is None
-
-
-@pytest.mark.parametrize("groups", [[6], [2, 3]])
-def test_resamples_draw_as_many_networks_as_there_are(groups: list[int]) -> None:
-    counts = resampling.draws(groups)
-    again = resampling.draws(groups)
-    assert counts is not None
-    assert (counts == again).all()
-    start = 0
-    for n in groups:
-        assert (counts[:, start : start + n].sum(axis=1) == n).all()
-        start += n
-
-
-def test_pair_means_are_those_of_the_drawn_networks() -> None:
-    pairs, values = [(0, 1), (0, 2), (1, 2)], np.array([0.1, 0.5, 0.9])
-    counts = resampling.draws([3])
-    assert counts is not None
-    weights = resampling.pair_weights(counts, pairs)
-    for row, drawn in zip(weights, product(range(3), repeat=3), strict=True):
-        met = [values[pairs.index((min(a, b), max(a, b)))] for a, b in combinations(drawn, 2) if a != b]
-        if met:
-            assert row @ values == pytest.approx(np.mean(met))
-        else:
-            assert np.isnan(row).all()
-
-
-def test_intervals_over_seeds_are_wider_than_over_pairs() -> None:
-    # One odd network spoils all its pairs: over ten pairs it looks like four independent witnesses.
-    rng, pairs = np.random.default_rng(1), list(combinations(range(5), 2))
-    values = np.array([0.2 if 0 in p else 0.8 for p in pairs]) + 0.01 * rng.standard_normal(len(pairs))
-    counts = resampling.draws([5])
-    assert counts is not None
-    low, high = resampling.interval((resampling.pair_weights(counts, pairs) @ values)[:, None])
-    naive = np.percentile(rng.choice(values, (4000, len(values))).mean(axis=1), [2.5, 97.5])
-    assert high[0] - low[0] > naive[1] - naive[0]

@@ -178,5 +178,5 @@ def _correlation(table: pd.DataFrame, found: list[Divergence], folder: Path) -> 
         figure.legend(handles, labels, loc="outside upper center", ncols=1, frameon=False, handlelength=2.4)
         d = found[0]
         pairs = f"{len(d.accuracy)} pair{'s' if len(d.accuracy) > 1 else ''}"
-        style.note(figure, table, "band: 95 % over resampled shifts", f"{len(d.shifts)} shifts × {pairs}")
+        style.note(figure, table, "band: 95 % interval over shifts", f"{len(d.shifts)} shifts × {pairs}")
         return style.save(figure, folder, "ood_correlation")

@@ -69,7 +69,7 @@ def _training(table: pd.DataFrame) -> list[str]:
     one = int(np.argmin(np.abs(found.axis - 1))) if unit == "epochs" else len(found.axis) // 2
     layers = [c.layer for c in found.curves if c.metric == found.curves[0].metric]
     after = f"after {found.axis[one]:g} {unit.removesuffix('s') if found.axis[one] == 1 else unit}"
-    lines = [f"share of the eventual rise {after}" + (" [95 % over seeds]" if found.seeds > 2 else "")]
+    lines = [f"share of the eventual rise {after}" + (" [95 % over seeds]" if found.tells_seeds else "")]
     lines += [f"{'':<15}{'first layer':>21}{'last layer':>21}{'all layers':>21}", "-" * 78]
     for metric in [*style.LOOKS, ACCURACY]:
         cells = [_share(found.curve(metric, layer), one) for layer in (layers[1], layers[-1], ALL)]
@@ -86,7 +86,7 @@ def _training(table: pd.DataFrame) -> list[str]:
         base = f"{pixels[curve.metric]:>9.3f}" if curve.metric in pixels else f"{'':>9}"
         when = "".join(f"{_when(curve, share, found):>16}" for share in (0.5, 0.9))
         lines.append(f"{curve.metric:<15}{values}{base}{when}")
-    if found.seeds < 3:
+    if not found.tells_seeds:
         lines.append("two seeds give no interval: add some with model.seeds.init=[0,1,2].")
     return lines
 

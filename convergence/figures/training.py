@@ -158,7 +158,7 @@ def _rise(table: pd.DataFrame, found: Rise, folder: Path) -> list[Path]:
             h.get_label(): h for axes in np.atleast_1d(panels) for h in axes.lines if not h.get_label().startswith("_")
         }
         figure.legend(handles.values(), handles, loc="outside upper center", ncols=3, frameon=False, handlelength=2.6)
-        band = "band: 95 % over resampled seeds" if found.seeds > 2 else "two seeds: no interval"
+        band = "band: 95 % interval over seeds" if found.tells_seeds else "too few seeds for an interval"
         style.note(figure, table, band, *([f"cut at {_CUT[0]} and {_CUT[1]}".replace("-", "−")] if cut else []))
         return style.save(figure, folder, "training_rise")
 

@@ -1,0 +1,57 @@
+"""Numbers as the report writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from convergence.report.evidence import Claim, Part
+
+TITLE = "Convergent learning: seven claims"
+HOW = (
+    "Intervals are 95 %. Over networks: each network is left out in turn (jackknife, Student's t). Over stimuli: "
+    "from the scores of the folds, corrected for the training sets that they share; it holds for these very "
+    "networks, and a bootstrap over stimuli would need scores by image. Over shifts: each shift is left out in turn. "
+    "Spreads over folds are no intervals.",
+    "p is twice the one-sided p of the claim's direction, at most 1; where a claim has parts, the largest of theirs. "
+    "Holm: adjusted for all claims of this report.",
+    "Supported: all parts have a Holm-adjusted p of 0.05 or less. Not supported: the data speak against a part, or "
+    "its effect lies within what is stated to be of no importance. Cannot tell: rows are missing, or the interval "
+    "includes both.",
+)
+
+
+def effect(claim: Claim) -> str:
+    """The effect and its interval."""
+    return "–" if claim.effect is None else with_interval(claim.effect, claim.interval)
+
+
+def with_interval(value: float, interval: tuple[float, float] | None) -> str:
+    """``0.52 [0.40, 0.64]``, or the number alone; three decimals where all are small. The minus is a true one."""
+    numbers = [value, *(interval or ())]
+    decimals = 3 if max(map(abs, numbers)) < 0.095 else 2
+    # Adding 0 after rounding turns a negative zero into a plain one.
+    first, *ends = (f"{round(number, decimals) + 0.0:.{decimals}f}".replace("-", "−") for number in numbers)
+    return f"{first} [{', '.join(ends)}]" if ends else first
+
+
+def of_part(part: Part) -> str:
+    """A part's effect and its interval."""
+    estimate = part.estimate
+    return with_interval(estimate.value, None if np.isnan(estimate.error) else estimate.interval)
+
+
+def p_value(p: float | None) -> str:
+    """Three decimals, or less than 0.001."""
+    if p is None or np.isnan(p):
+        return "–"
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"
+
+
+def what(claim: Claim) -> str:
+    """The effect's name and what its interval is over."""
+    if not claim.what:
+        return ""
+    return claim.what + (f", interval over {claim.over}" if claim.over else ", no interval")
