@@ -176,6 +176,7 @@ class _Columns:
             self.slices[name] = slice(begin, end)
         self.width = end
         self.positions = source.positions[self.names[0]]
+        self._buffer: Tensor | None = None
 
     def empty_side(self, folds: int, device: torch.device, origin: Side | None) -> Side:
         widths = self.source.layers
@@ -195,9 +196,13 @@ class _Columns:
         )
 
     def block(self, start: int, order: Tensor, side: Side, device: torch.device) -> Tensor:
-        """(n·P, Σ N) shifted responses of one chunk, stimuli sorted by fold."""
+        """(n·P, Σ N) shifted responses of one chunk, stimuli sorted by fold; the next chunk takes its place."""
         responses = self.source.read(self.names, start, start + len(order))
-        block = torch.empty(len(order) * self.positions, self.width, dtype=torch.float64, device=device)
+        rows = len(order) * self.positions
+        # One buffer for all chunks: a new one for each leaves holes, and the peak would grow with M.
+        if self._buffer is None or len(self._buffer) < rows:
+            self._buffer = torch.empty(rows, self.width, dtype=torch.float64, device=device)
+        block = self._buffer[:rows]
         order = order.to(device)
         for name, columns in self.slices.items():
             block[:, columns] = responses[name].to(device)[order].reshape(len(block), -1)

@@ -4,8 +4,14 @@
     python scripts/benchmark.py --json scores.json   # and as JSON
     python scripts/benchmark.py --widths 64 128 --stimuli 1000
 
-All ratios are taken within one run, with the same threads on both sides. A GPU is used where there is one; the usual
-way stays on the CPU. Peers that are not installed (scikit-learn, himalaya) are left out, and said so.
+The usual way fits each pair of layers and each fold anew on the activations: scikit-learn, scipy and POT. It is timed
+twice for the linear metric: with RidgeCV, which chooses the penalty as ours does, and with Ridge at the penalty that
+ours has chosen, so that it gets for free what ours pays for.
+
+All take turns, one for each fold: a fold of the usual way (times the folds), then ours whole, with the same threads.
+Every figure is the median over the turns, and every ratio the median of the turns' ratios. CPU seconds are those of all
+threads together: on a busy machine they say more than the wall clock. A GPU is used where there is one; the usual way
+stays on the CPU. Peers that are not installed (scikit-learn, himalaya) are left out, and said so.
 """
 
 from __future__ import annotations
@@ -14,14 +20,16 @@ import argparse
 import importlib.util
 import json
 import platform
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 if importlib.util.find_spec("convergence") is None:
@@ -33,6 +41,20 @@ from convergence.folds import assign
 from convergence.metrics.linear import PENALTIES
 
 Layers = dict[str, np.ndarray]
+METRICS = ("linear", "procrustes", "permutation", "soft_matching")
+
+
+class Seconds(NamedTuple):
+    """Of the wall clock, and of the CPU in all threads."""
+
+    wall: float
+    cpu: float
+
+    def __add__(self, other: Any) -> Seconds:
+        return Seconds(self.wall + other.wall, self.cpu + other.cpu)
+
+    def __mul__(self, times: Any) -> Seconds:
+        return Seconds(self.wall * times, self.cpu * times)
 
 
 def responses(stimuli: int, widths: list[int], seed: int) -> Layers:
@@ -45,62 +67,76 @@ def responses(stimuli: int, widths: list[int], seed: int) -> Layers:
     }
 
 
-def seconds(work: Callable[[], Any], repeats: int = 1) -> float:
-    """The least wall time of ``repeats``, after none for warming up."""
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return best
+def seconds(work: Callable[..., Any], *arguments: Any) -> Seconds:
+    """How long ``work`` takes."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work(*arguments)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def usual_way(x: Layers, y: Layers, folds: int, select_penalty: bool) -> dict[str, float]:
-    """Seconds per metric, pair by pair and fold by fold on the activations, fits and predictions in both directions."""
-    import ot
-    from scipy.linalg import orthogonal_procrustes
-    from scipy.optimize import linear_sum_assignment
+def usual_way(x: Layers, y: Layers, folds: int, k: int, penalties: pd.Series) -> dict[str, Seconds]:
+    """Seconds of all folds, by fold ``k``: pair by pair on the activations, fits and predictions in both directions.
+
+    ``penalties`` are by layer of x, layer of y, direction and fold.
+    """
+    spent: dict[str, Seconds] = {}
+
+    def timed(what: str, work: Callable[..., None], *arguments: Any) -> None:
+        spent[what] = seconds(work, *arguments) * folds + spent.get(what, Seconds(0, 0))
+
+    fold = assign(len(next(iter(x.values()))), folds).numpy()
+    for name_a, a32 in x.items():
+        for name_b, b32 in y.items():
+            a, b = a32[fold != k].astype(float), b32[fold != k].astype(float)
+            a_test, b_test = a32[fold == k].astype(float), b32[fold == k].astype(float)
+            given = [penalties[name_a, name_b, direction, k] for direction in ("x->y", "y->x")]
+            timed("linear, RidgeCV", usual_linear, a, b, a_test, b_test, None)
+            timed("linear, Ridge at a given penalty", usual_linear, a, b, a_test, b_test, given)
+            a, b, a_test, b_test = a - a.mean(0), b - b.mean(0), a_test - a.mean(0), b_test - b.mean(0)
+            timed("procrustes", usual_procrustes, a, b, a_test, b_test)
+            timed("soft_matching", usual_matching, a, b, a_test, b_test)
+    return spent
+
+
+def usual_linear(
+    a: np.ndarray, b: np.ndarray, a_test: np.ndarray, b_test: np.ndarray, penalties: list[float] | None
+) -> None:
+    """scikit-learn: the penalty chosen by its generalised cross-validation, or given for either direction."""
     from sklearn.linear_model import Ridge, RidgeCV
 
-    spent = {"linear": 0.0, "procrustes": 0.0, "matching": 0.0}
-    fold = assign(len(next(iter(x.values()))), folds).numpy()
-    for a32 in x.values():
-        for b32 in y.values():
-            for k in range(folds):
-                a, b = a32[fold != k].astype(float), b32[fold != k].astype(float)
-                a_test, b_test = a32[fold == k].astype(float), b32[fold == k].astype(float)
-                start = time.perf_counter()
-                for s, t, s_test, t_test in ((a, b, a_test, b_test), (b, a, b_test, a_test)):
-                    ridge = RidgeCV(alphas=PENALTIES) if select_penalty else Ridge(alpha=1.0)
-                    _correlate(ridge.fit(s, t).predict(s_test), t_test)
-                spent["linear"] += time.perf_counter() - start
+    for i, (s, t, s_test, t_test) in enumerate(((a, b, a_test, b_test), (b, a, b_test, a_test))):
+        ridge = RidgeCV(alphas=PENALTIES) if penalties is None else Ridge(alpha=penalties[i])
+        _correlate(ridge.fit(s, t).predict(s_test), t_test)
 
-                start = time.perf_counter()
-                a, b = a - (mean_a := a.mean(0)), b - (mean_b := b.mean(0))
-                a_test, b_test = a_test - mean_a, b_test - mean_b
-                n_x, n_y = a.shape[1], b.shape[1]
-                width = max(n_x, n_y)
-                rotation, _ = orthogonal_procrustes(
-                    np.pad(a, ((0, 0), (0, width - n_x))), np.pad(b, ((0, 0), (0, width - n_y)))
-                )
-                rotation = rotation[:n_x, :n_y]
-                _correlate(a_test @ rotation, b_test)
-                _correlate(b_test @ rotation.T, a_test)
-                spent["procrustes"] += time.perf_counter() - start
 
-                start = time.perf_counter()
-                r = (a / np.linalg.norm(a, axis=0)).T @ (b / np.linalg.norm(b, axis=0))
-                if n_x == n_y:
-                    plan = np.zeros_like(r)
-                    plan[linear_sum_assignment(-r)] = 1 / n_x
-                else:
-                    plan = ot.emd(np.full(n_x, 1 / n_x), np.full(n_y, 1 / n_y), 1 - r)
-                _correlate(a_test @ plan, b_test)
-                _correlate(b_test @ plan.T, a_test)
-                spent["matching"] += time.perf_counter() - start
-    return spent
+def usual_procrustes(a: np.ndarray, b: np.ndarray, a_test: np.ndarray, b_test: np.ndarray) -> None:
+    """scipy, on zero-padded matrices."""
+    from scipy.linalg import orthogonal_procrustes
+
+    n_x, n_y = a.shape[1], b.shape[1]
+    width = max(n_x, n_y)
+    rotation, _ = orthogonal_procrustes(np.pad(a, ((0, 0), (0, width - n_x))), np.pad(b, ((0, 0), (0, width - n_y))))
+    rotation = rotation[:n_x, :n_y]
+    _correlate(a_test @ rotation, b_test)
+    _correlate(b_test @ rotation.T, a_test)
+
+
+def usual_matching(a: np.ndarray, b: np.ndarray, a_test: np.ndarray, b_test: np.ndarray) -> None:
+    """scipy's assignment at equal widths, which serves `permutation` too; POT's transport at unequal ones."""
+    import ot
+    from scipy.optimize import linear_sum_assignment
+
+    n_x, n_y = a.shape[1], b.shape[1]
+    r = (a / np.linalg.norm(a, axis=0)).T @ (b / np.linalg.norm(b, axis=0))
+    if n_x == n_y:
+        plan = np.zeros_like(r)
+        plan[linear_sum_assignment(-r)] = 1 / n_x
+    else:
+        plan = ot.emd(np.full(n_x, 1 / n_x), np.full(n_y, 1 / n_y), 1 - r)
+    _correlate(a_test @ plan, b_test)
+    _correlate(b_test @ plan.T, a_test)
 
 
 def _correlate(prediction: np.ndarray, target: np.ndarray) -> float:
@@ -108,8 +144,8 @@ def _correlate(prediction: np.ndarray, target: np.ndarray) -> float:
     return float(np.mean((p * t).sum(0) / np.sqrt((p * p).sum(0) * (t * t).sum(0))))
 
 
-def himalaya_ridge(x: Layers, y: Layers, folds: int) -> float:
-    """Seconds of himalaya's ``RidgeCV`` (torch backend, 5 inner folds) for all pairs and directions.
+def himalaya_ridge(x: Layers, y: Layers, folds: int) -> Seconds:
+    """himalaya's ``RidgeCV`` (torch backend, 5 inner folds) for all pairs and directions.
 
     Measured on the first fold and multiplied: a fold takes as long as another, and five take minutes.
     """
@@ -130,8 +166,8 @@ def himalaya_ridge(x: Layers, y: Layers, folds: int) -> float:
     return seconds(work) * folds
 
 
-def bare_products(x: Layers, y: Layers, device: torch.device) -> float:
-    """Seconds of the matrix products that the moments need, in float64, and nothing else."""
+def bare_products(x: Layers, y: Layers, device: torch.device) -> Seconds:
+    """The matrix products that the moments need, in float64, and nothing else."""
     left = torch.cat([torch.from_numpy(a) for a in x.values()], 1).to(device, torch.float64)
     right = torch.cat([torch.from_numpy(b) for b in y.values()], 1).to(device, torch.float64)
 
@@ -143,7 +179,7 @@ def bare_products(x: Layers, y: Layers, device: torch.device) -> float:
                 part = side[:, start : (start := start + values.shape[1])]
                 torch.mm(part.T, part)
 
-    return seconds(work, repeats=5)
+    return seconds(work)
 
 
 class Streamed:
@@ -197,50 +233,80 @@ def main() -> None:
     device = resolve_device(options.device)
     x = responses(options.stimuli, options.widths, 1)
     y = responses(options.stimuli, options.widths, 2)
-
-    def ours(metrics: tuple[str, ...]) -> float:
-        return seconds(lambda: align(x, y, metrics=metrics, folds=options.folds, device=str(device)), repeats=3)
-
-    rows: list[tuple[str, float, str]] = []
-    everything = ("linear", "procrustes", "permutation", "soft_matching")
-    ours(("linear",))  # the first call pays for starting the libraries
-    total = ours(everything)
-    rows.append(("ours, all four metrics", total, "s"))
-    for metric in ("linear", "procrustes", "soft_matching"):
-        rows.append((f"ours, {metric} alone", ours((metric,)), "s"))
-    if importlib.util.find_spec("sklearn"):
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(options.threads):
-            usual = usual_way(x, y, options.folds, select_penalty=True)
-            rows += [(f"usual way, {name}", value, "s") for name, value in usual.items()]
-            rows.append(("usual way (RidgeCV chooses the penalty) / ours", sum(usual.values()) / total, "×"))
-            given = usual_way(x, y, options.folds, select_penalty=False)["linear"]
-            rows.append(("usual way, Ridge at a penalty given to it", given, "s"))
-            fixed = sum(usual.values()) - usual["linear"] + given
-            rows.append(("usual way (penalty given to it) / ours", fixed / total, "×"))
-    else:
-        print("scikit-learn is not installed: the usual way is left out.", file=sys.stderr)
-    if importlib.util.find_spec("himalaya"):
-        peer = himalaya_ridge(x, y, options.folds)
-        rows += [("himalaya RidgeCV", peer, "s"), ("himalaya RidgeCV / ours, linear alone", peer / rows[1][1], "×")]
-    else:
-        print("himalaya is not installed: that peer is left out.", file=sys.stderr)
-    bare = bare_products(x, y, device)
-    rows += [("bare matrix products of the moments", bare, "s"), ("ours, all four / bare products", total / bare, "×")]
+    turns = take_turns(x, y, options.folds, device, options.threads)
+    rows = compare(turns)
     if platform.system() == "Linux":
         for stimuli in (options.stimuli, 10 * options.stimuli):
-            rows.append((f"peak memory at M = {stimuli:,}", peak_memory(stimuli, options.widths), "MiB"))
+            rows.append((f"peak memory at M = {stimuli:,}", peak_memory(stimuli, options.widths), None, "MiB"))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     print(f"widths {options.widths} × the same, M = {options.stimuli:,}, {options.folds} folds, both directions,")
     print(f"{options.threads} threads, {device.type} ({name}), torch {torch.__version__}\n")
-    for label, value, unit in rows:
-        print(f"  {label:<52} {value:9.2f} {unit}")
+    print(f"  {'':<52} {'wall':>8} {'CPU':>8}")
+    for label, wall, cpu, unit in rows:
+        print(f"  {label:<52} {wall:8.2f} {'' if cpu is None else f'{cpu:.2f}':>8} {unit}")
     if options.json:
         setting = {key: value for key, value in vars(options).items() if key not in ("json", "peak")}
         setting |= {"device": f"{device.type} ({name})", "torch": torch.__version__}
-        figures = [{"what": label, "value": value, "unit": unit} for label, value, unit in rows]
+        figures = [{"what": label, "wall": wall, "cpu": cpu, "unit": unit} for label, wall, cpu, unit in rows]
         options.json.write_text(json.dumps({"setting": setting, "figures": figures}, indent=1) + "\n")
+
+
+def take_turns(x: Layers, y: Layers, folds: int, device: torch.device, threads: int) -> list[dict[str, Seconds]]:
+    """A turn for each fold: what was timed, and how long it took."""
+
+    def ours(metrics: tuple[str, ...]) -> pd.DataFrame:
+        return align(x, y, metrics=metrics, folds=folds, device=str(device))
+
+    table = ours(METRICS)  # the first call pays for starting the libraries
+    keys = ["layer_x", "layer_y", "direction", "fold"]
+    penalties = table[table.metric == "linear"].set_index(keys).penalty
+    missing = [name for name in ("sklearn", "himalaya") if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"{' and '.join(missing)} not installed: left out.", file=sys.stderr)
+    turns: list[dict[str, Seconds]] = []
+    for k in range(folds):
+        turn: dict[str, Seconds] = {}
+        if "sklearn" not in missing:
+            from threadpoolctl import threadpool_limits
+
+            with threadpool_limits(threads):
+                turn |= {f"usual way: {what}": s for what, s in usual_way(x, y, folds, k, penalties).items()}
+        turn["ours, all four metrics"] = seconds(ours, METRICS)
+        for metric in ("linear", "procrustes", "soft_matching"):
+            turn[f"ours, {metric} alone"] = seconds(ours, (metric,))
+        if "himalaya" not in missing and k == 0:
+            turn["himalaya RidgeCV (one turn)"] = himalaya_ridge(x, y, folds)
+        turn["bare matrix products of the moments"] = bare_products(x, y, device)
+        turns.append(turn)
+    return turns
+
+
+Row = tuple[str, float, float | None, str]
+
+
+def compare(turns: list[dict[str, Seconds]]) -> list[Row]:
+    """What each took, and the ratios: medians over the turns."""
+    rows: list[Row] = []
+    for what in turns[0]:
+        spent = [turn[what] for turn in turns if what in turn]
+        rows.append((what, statistics.median(s.wall for s in spent), statistics.median(s.cpu for s in spent), "s"))
+    rest = ["usual way: procrustes", "usual way: soft_matching"]
+    ratios = {
+        "usual way with RidgeCV / ours": (["usual way: linear, RidgeCV", *rest], "ours, all four metrics"),
+        "usual way, penalty given for free / ours": (
+            ["usual way: linear, Ridge at a given penalty", *rest],
+            "ours, all four metrics",
+        ),
+        "himalaya RidgeCV / ours, linear alone": (["himalaya RidgeCV (one turn)"], "ours, linear alone"),
+        "ours, all four metrics / bare products": (["ours, all four metrics"], "bare matrix products of the moments"),
+    }
+    for label, (parts, whole) in ratios.items():
+        complete = [turn for turn in turns if turn.keys() >= set(parts)]
+        if complete:
+            wall = [sum(turn[p].wall for p in parts) / turn[whole].wall for turn in complete]
+            cpu = [sum(turn[p].cpu for p in parts) / turn[whole].cpu for turn in complete]
+            rows.append((label, statistics.median(wall), statistics.median(cpu), "×"))
+    return rows
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ CASES = {
         as_type(layers(1, 200, (16, 24), 1e4), np.float32),
         as_type(layers(2, 200, (16, 30), 1e4), np.float32),
     ),
+    "layers of many units": (layers(1, 400, (150,)), layers(2, 400, (260,))),
     "duplicated units": (with_twins(layers(1, 200, (16, 24))), with_twins(layers(2, 200, (16, 30)))),
 }
 

@@ -31,6 +31,9 @@ def transport(correlation: NDArray[np.float64]) -> Plan:
     n_x, n_y = correlation.shape
     if n_x == n_y or not correlation.size:
         return assignment(correlation)
+    if n_x < n_y:  # the solver is up to four times faster with the repeated units as columns
+        rows, columns, masses = transport(correlation.T)
+        return columns, rows, masses
     common = lcm(n_x, n_y)
     if common <= 2 * max(n_x, n_y):
         # Split each unit into common/N equal parts: the plan is an assignment of the parts, to the last digit.
