@@ -364,7 +364,8 @@ def test_too_little_memory_for_one_pair_is_said() -> None:
 
 
 def test_the_catalogue_the_command_line_and_the_figures_know_the_same_metrics() -> None:
-    assert [m.value for m in Metric] == list(MEASURES) == list(LOOKS)
+    assert [m.value for m in Metric] == list(MEASURES)
+    assert set(LOOKS) == set(MEASURES)
     assert compose(["metric=extended"]).metric.names == list(Metric)
     assert [m.value for m in compose().metric.names] == list(METRICS)
     for metric in MEASURES:

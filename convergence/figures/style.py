@@ -16,12 +16,12 @@ from convergence.files import write_atomic
 from convergence.metrics.catalogue import MEASURES, METRICS
 
 COLUMN = 3.4  # inches
-# Colour, marker and line differ at once, and among those of one panel luminance too.
+# Colour, marker and line differ at once, and among those of one panel luminance too. Drawn in this order.
 LOOKS = {
     "linear": {"color": "#E69F00", "marker": "o", "linestyle": "-", "label": "linear"},
     "procrustes": {"color": "#009E73", "marker": "s", "linestyle": "--", "label": "Procrustes"},
-    "permutation": {"color": "#332288", "marker": "x", "linestyle": ":", "label": "permutation"},
     "soft_matching": {"color": "#0072B2", "marker": "^", "linestyle": "-.", "label": "soft matching"},
+    "permutation": {"color": "#332288", "marker": "x", "linestyle": ":", "label": "permutation"},
     "partial_soft_matching": {"color": "#56B4E9", "marker": "v", "linestyle": "-", "label": "partial matching"},
     "cca": {"color": "#CC79A7", "marker": "D", "linestyle": "--", "label": "CCA"},
     "pwcca": {"color": "#882255", "marker": "d", "linestyle": ":", "label": "PWCCA"},
