@@ -9,18 +9,21 @@ import numpy as np
 import pandas as pd
 
 from convergence import tables
-from convergence.figures import style
+from convergence.figures import ladder, style
 
 _DOTTED = (0, (1, 1.5))
 _HEATMAPS = ("procrustes", "soft_matching")
 
 
 def draw(table: pd.DataFrame, folder: Path, chance: pd.DataFrame) -> list[Path]:
-    """``depth_profile`` and ``depth_heatmaps``, as PDF and PNG; of the rows of ``chance``, those of the depth axis."""
+    """``depth_profile``, ``depth_heatmaps`` and, where its rungs were scored, ``ladder``, as PDF and PNG.
+
+    Of the rows of ``chance`` those of the depth axis are drawn.
+    """
     trained, before = tables.split(table)
     paths = _profile(trained, before, chance[chance.axis == "depth"], folder)
     shown = [m for m in _HEATMAPS if (trained.metric == m).any()] or [str(trained.metric.iloc[0])]
-    return paths + _heatmaps(trained, shown, folder)
+    return paths + _heatmaps(trained, shown, folder) + ladder.draw(table, folder)
 
 
 def profile(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
