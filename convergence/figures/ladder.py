@@ -15,6 +15,7 @@ from convergence.ladder import Step, as_table, ladder
 
 _BUYS = {"procrustes": "rotation", "linear": "scale and shear"}  # what the upper rung of a step adds
 _UNTRAINED = "untrained pair"
+_APART = 0.006
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
@@ -35,7 +36,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
         panels[-1, 0].set(xlabel="relative depth (0 first layer, 1 last)", xlim=(-0.03, 1.03))
         handles = sorted(panels[0, 0].get_legend_handles_labels()[0], key=lambda h: h.get_label() == _UNTRAINED)
         figure.legend(handles=handles, loc="outside upper center", frameon=False, handlelength=2.6)
-        figure.supxlabel(_note(trained), fontsize=6.5, color="0.35")
+        style.note(figure, tables.split(table)[0], _interval(trained))
         paths = style.save(figure, folder, "ladder")
     numbers = pd.concat([as_table(trained, "trained"), as_table(before, "untrained")])
     path = folder / "ladder.csv"
@@ -48,7 +49,7 @@ def _steps(axes: Any, steps: list[Step], faint: bool) -> None:
         mine = [step for step in steps if step.upper == upper]
         if not mine:
             continue
-        look, depths = style.LOOKS[upper], [step.depth for step in mine]
+        look, depths = style.LOOKS[upper], np.array([step.depth for step in mine])
         gains = np.array([step.gain.value for step in mine])
         if faint:
             axes.plot(depths, gains, color=look["color"], ls=look["linestyle"], lw=0.8, alpha=0.5)
@@ -57,11 +58,12 @@ def _steps(axes: Any, steps: list[Step], faint: bool) -> None:
         bars = np.abs(np.nan_to_num(ends - gains, nan=0.0))
         lower = style.LOOKS[mine[0].lower]["label"]
         label = f"{buys} ({look['label']} − {lower})"
-        axes.errorbar(depths, gains, bars, capsize=2, elinewidth=0.7, **{**look, "label": label})
+        beside = depths + (_APART if upper == "linear" else -_APART)  # so that bars do not hide one another
+        axes.errorbar(beside, gains, bars, capsize=2, elinewidth=0.7, **{**look, "label": label})
     if faint and steps:
         axes.plot([], [], color="0.5", lw=0.8, label=_UNTRAINED)
 
 
-def _note(steps: list[Step]) -> str:
+def _interval(steps: list[Step]) -> str:
     over = sorted({step.gain.over for step in steps if step.gain.over})
-    return f"bars: 95 % over {' or '.join(over)}" if over else "too few networks and folds for an interval"
+    return f"bars: 95 % over {' or '.join(over)}" if over else "no interval can be told"
