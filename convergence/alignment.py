@@ -11,8 +11,9 @@ from torch import Tensor
 
 from convergence import nulls
 from convergence.errors import UserError
+from convergence.metrics.catalogue import MEASURES, METRICS
 from convergence.moments import Pair
-from convergence.scoring import DIRECTIONS, METRICS, score
+from convergence.scoring import DIRECTIONS, score
 from convergence.units import reduce
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def align(
     ----------
     x, y : mapping from layer name to responses, (M, N), or feature maps (M, C, H, W) that ``units`` reduces;
         arrays or tensors of any float type, the same M stimuli in the same order everywhere.
-    metrics : of ``linear``, ``procrustes``, ``permutation`` and ``soft_matching``; permutation gives no row for a
-        pair of unequal widths.
+    metrics : of ``linear``, ``procrustes``, ``permutation`` and ``soft_matching`` (the default), and
+        ``partial_soft_matching``, ``cca``, ``pwcca``, ``cka``, ``rsa`` and ``mutual_knn``. Permutation gives no row for
+        a pair of unequal widths; the last three fit nothing and are read off the held-out fold alone.
     folds, seed : ``sklearn.model_selection.KFold(folds, shuffle=True, random_state=seed)`` over stimuli.
     pairs : ``all``; ``matched``, the i-th layer of x with the i-th of y; or a list of name pairs.
     directions : ``forward`` predicts y from x, ``backward`` x from y.
@@ -65,8 +67,9 @@ def align(
     Returns
     -------
     One row per layer pair, metric, direction and fold: layer_x, layer_y, metric, direction ("x->y" or "y->x"), fold,
-    score (mean Pearson r over live target units), score_global (Frobenius correlation), score_transport (matching
-    metrics), penalty (linear), n_train, n_test (samples), units_x, units_y, dead_x, dead_y (units left out).
+    score (mean Pearson r over live target units; the measure itself where it is no map), score_global (Frobenius
+    correlation, of maps), score_transport (matching metrics), penalty (linear), n_train, n_test (samples), units_x,
+    units_y, dead_x, dead_y (units left out).
 
     With a null also one row per layer pair, metric, direction and null, with the score averaged over folds, and the
     columns null, draw, draws, p_value = (1 + #{null ≥ score}) / (1 + draws), p_value_max (the same against the
@@ -83,9 +86,9 @@ def align(
     _check_choice("directions", directions, DIRECTIONS)
     metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     for metric in metrics:
-        _check_choice("metrics", metric, METRICS)
+        _check_choice("metrics", metric, MEASURES)
     if not metrics:
-        raise UserError(f"metrics is empty: choose from {', '.join(METRICS)}.")
+        raise UserError(f"metrics is empty: choose from {', '.join(MEASURES)}.")
     _check_choice("null", null, ("none", *nulls.CHOICES))
     chance = nulls.Null(nulls.CHOICES[null], draws, alpha, null_seed, keep_draws) if null != "none" else None
     left, right = Arrays(x, "x", units), Arrays(y, "y", units)
@@ -93,7 +96,7 @@ def align(
         left,
         right,
         select_pairs(left, right, pairs),
-        metrics=[m for m in METRICS if m in metrics],
+        metrics=[m for m in MEASURES if m in metrics],
         folds=folds,
         seed=seed,
         directions=directions,

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from convergence.errors import UserError
+from convergence.metrics.catalogue import METRICS
 
 
 def _number(default: Any, *, least: float | None = None, above: float | None = None, most: float | None = None) -> Any:
@@ -48,6 +49,12 @@ class Metric(Enum):
     procrustes = "procrustes"
     permutation = "permutation"
     soft_matching = "soft_matching"
+    partial_soft_matching = "partial_soft_matching"
+    cca = "cca"
+    pwcca = "pwcca"
+    cka = "cka"
+    rsa = "rsa"
+    mutual_knn = "mutual_knn"
 
 
 class Units(Enum):
@@ -205,7 +212,7 @@ class LibraryConfig(ModelConfig):
 
 @dataclass
 class MetricConfig:
-    names: list[Metric] = field(default_factory=lambda: list(Metric))
+    names: list[Metric] = field(default_factory=lambda: [Metric(m) for m in METRICS])
     folds: int = _number(5, least=2)
     seed: int = 42
 

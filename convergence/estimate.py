@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +10,19 @@ from pathlib import Path
 
 import torch
 
-from convergence import nulls, units
+from convergence import nulls, unfitted, units
 from convergence.activations import entry_of, values_per_stimulus
 from convergence.axes import Comparison, labels
 from convergence.config import Config, OodConfig
+from convergence.metrics.catalogue import MEASURES
 from convergence.models.network import Network
+from convergence.runs import metrics_of
 from convergence.scoring import bytes_of_moments
 from convergence.stimuli.base import Stimuli
 
 _SAMPLE = 8  # images that the time for all is judged by
 _FITS = 150  # floating-point operations per unit cubed that one fold's decompositions and assignments take, about
+_RANKS = 2000  # operations that ordering takes per pair of stimuli, about
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Estimate:
     comparisons, networks, conditions : how many; conditions are sets of stimuli.
     images : forward passes.
     cache_bytes : that the responses will take on disk.
-    memory_bytes : of the moments, at most the budget.
+    memory_bytes : of moments or of a fold's responses, at most the budget.
     seconds : of extraction and of scoring, about.
     """
 
@@ -67,7 +71,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         conditions=len({images.fingerprint for c in comparisons for images in c.all_stimuli}),
         images=sum(len(images) for _, images in missing),
         cache_bytes=sum(4 * values_per_stimulus(n) * len(images) for n, images in missing),
-        memory_bytes=min(max(_moments(c, cfg.metric.folds) for c in comparisons), cfg.memory_gb * 2**30),
+        memory_bytes=min(max(_memory(cfg, c) for c in comparisons), cfg.memory_gb * 2**30),
         seconds=drawing + running + _scoring_seconds(cfg, comparisons),
     )
 
@@ -110,9 +114,18 @@ def _widths(comparison: Comparison) -> tuple[dict[str, int], dict[str, int]]:
     return x, y
 
 
-def _moments(comparison: Comparison, folds: int) -> float:
-    x, y = _widths(comparison)
-    return (1 + len(comparison.conditions)) * bytes_of_moments(x, y, comparison.pairs, folds)
+def _memory(cfg: Config, comparison: Comparison) -> float:
+    (x, y), folds = _widths(comparison), cfg.metric.folds
+    metrics = metrics_of(cfg)
+    without = [m for m in metrics if not MEASURES[m].fitted]
+    read = unfitted.cost(x, y, comparison.pairs, _in_fold(cfg, comparison), without) if without else 0.0
+    if len(without) == len(metrics):
+        return read
+    return max(read, (1 + len(comparison.conditions)) * bytes_of_moments(x, y, comparison.pairs, folds))
+
+
+def _in_fold(cfg: Config, comparison: Comparison) -> int:
+    return math.ceil(len(comparison.stimuli) / cfg.metric.folds)
 
 
 def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
@@ -130,7 +143,11 @@ def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
         times = protocols * len(c.conditions) or 1
         products = sum(n * n for n in (*x.values(), *y.values())) + sum(x[a] * y[b] for a, b in c.pairs)
         fits = sum(max(x[a], y[b]) * x[a] * y[b] for a, b in c.pairs)
-        operations += times * (2 * len(c.stimuli) * products + rounds * _FITS * cfg.metric.folds * fits)
+        if any(MEASURES[m].fitted for m in metrics_of(cfg)):
+            operations += times * (2 * len(c.stimuli) * products + rounds * _FITS * cfg.metric.folds * fits)
+        if any(not MEASURES[m].fitted for m in metrics_of(cfg)):
+            tables = _in_fold(cfg, c) ** 2 * (sum(x.values()) + sum(y.values()) + _RANKS * (len(x) + len(y)))
+            operations += times * cfg.metric.folds * (2 * _in_fold(cfg, c) * products + 2 * tables)
     return operations / rate
 
 

@@ -24,8 +24,8 @@ from convergence.manifest import manifest
 from convergence.models.network import Network
 from convergence.progress import progress
 from convergence.representations import Representations
-from convergence.runs import run_folder
-from convergence.scoring import METRICS, score, transfer
+from convergence.runs import metrics_of, run_folder
+from convergence.scoring import rounds_of, score, transfer
 
 _log = logging.getLogger("convergence")
 _PLANS = {"depth": depth.plan, "training": training.plan, "ood": ood.plan}
@@ -86,10 +86,10 @@ def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
 def _score(cfg: Config, comparison: Comparison, representations: Representations, device: torch.device) -> pd.DataFrame:
     """Rows of one comparison, in the columns of the results."""
     protocols = cfg.axis.protocols if isinstance(cfg.axis, OodConfig) and comparison.conditions else []
-    metrics = [m for m in METRICS if m in {name.value for name in cfg.metric.names}]
+    metrics = metrics_of(cfg)
     null = nulls.of(cfg.null)
-    rounds = null.rounds(metrics) if null else 1
-    passes = sum(rounds * len(comparison.conditions) if p is Protocol.refit else 1 for p in protocols) or rounds
+    rounds, once = rounds_of(metrics, null), rounds_of(metrics, None)
+    passes = sum(rounds * len(comparison.conditions) if p is Protocol.refit else once for p in protocols) or rounds
     within = representations.of(comparison, comparison.stimuli)
     others = [representations.of(comparison, condition.stimuli) for condition in comparison.conditions]
     parts = []

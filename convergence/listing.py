@@ -7,12 +7,6 @@ from fnmatch import fnmatch
 
 from convergence.errors import UserError
 
-_METRICS = {
-    "linear": "any linear map: ridge regression",
-    "procrustes": "rotations and reflections: orthogonal Procrustes",
-    "permutation": "one unit to one unit, at equal widths",
-    "soft_matching": "optimal transport between units",
-}
 _DATASETS = {
     "shapes": "16 classes of drawn outlines; nothing to download (the default)",
     "digits": "scikit-learn's 1,797 digits",
@@ -44,7 +38,7 @@ def show(words: list[str]) -> int:
         raise UserError(f"list {kind} is not known; did you mean list {near}?")
     if kind == "layers":
         return _layers(rest)
-    rows = {"models": _models, "metrics": lambda: _METRICS, "datasets": lambda: _DATASETS}[kind]()
+    rows = {"models": _models, "metrics": _metrics, "datasets": lambda: _DATASETS}[kind]()
     pattern = rest[0] if rest else "*"
     shown = {n: text for n, text in rows.items() if fnmatch(n, pattern) or pattern in n}
     if not shown:
@@ -53,6 +47,15 @@ def show(words: list[str]) -> int:
     for name, text in shown.items():
         print(f"{name:<32} {text}")
     return 0
+
+
+def _metrics() -> dict[str, str]:
+    from convergence.metrics.catalogue import MEASURES
+
+    return {
+        name: m.about + ("" if m.fitted else "; nothing is fitted") + ("; symmetric" if m.symmetric else "")
+        for name, m in MEASURES.items()
+    }
 
 
 def _models() -> dict[str, str]:

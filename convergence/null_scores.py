@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergence import nulls
-from convergence.metrics import linear, matching, procrustes, scores
+from convergence.metrics import cca, linear, matching, partial_matching, procrustes, scores
 from convergence.moments import Moments, Pair, Permuted, Representation, Side
 from convergence.nulls import BASIS_BOUND, Null
 from convergence.splits import LayerSplit, PairSplit, Units, alive, held_out_cross, layer_split, others, pair_split
@@ -185,7 +185,7 @@ def _shuffled(tile: Tile, pair: Pair, k: int, parts: Tensor, draws: range, some:
             return scores.dense(weights, x, y, cross.test)
         return scores.dense(weights.mT, y, x, cross.test.mT)
 
-    found = _matched(tile, x, y, cross, tile.directions, dense)
+    found = _matched(tile, x, y, cross, tile.directions, dense) | _canonical(tile, x, y, cross)
     if "procrustes" in tile.metrics:
         polar = procrustes.fit(cross.train)
         found |= {("procrustes", d): _numbers(dense(polar, d)) for d in tile.directions}
@@ -196,6 +196,20 @@ def _shuffled(tile: Tile, pair: Pair, k: int, parts: Tensor, draws: range, some:
             maps = torch.stack(linear.fit(source, [target] * len(train), list(train))[0])
             found["linear", d] = _numbers(dense(maps if d == "x->y" else maps.mT, d))
     return {k: found}
+
+
+def _canonical(tile: Tile, x: LayerSplit, y: LayerSplit, cross: PairSplit) -> _Found:
+    """CCA and PWCCA, draw by draw: the layers' eigenvectors are those of the data."""
+    wanted = [m for m in ("cca", "pwcca") if m in tile.metrics]
+    found: dict[tuple[str, str], list[Tensor]] = {key: [] for key in product(wanted, tile.directions)}
+    for train, test in zip(cross.train, cross.test, strict=True) if wanted else ():
+        variates = cca.fit(x, y, train)
+        r = cca.correlations(variates, x, y, test)
+        for metric, direction in found:
+            mean = r.mean() if metric == "cca" else cca.weighted(r, variates, x, y, direction)
+            found[metric, direction].append(mean)
+    nothing = torch.full((len(cross.train), 2), torch.nan, dtype=torch.float64, device=cross.train.device)
+    return {key: torch.cat((torch.stack(means)[:, None], nothing), dim=1) for key, means in found.items()}
 
 
 def _numbers(result: scores.Scores, transport: Tensor | None = None) -> Tensor:
@@ -211,7 +225,7 @@ def _matched(
     directions: Sequence[str],
     dense: Callable[[Tensor, str], scores.Scores],
 ) -> _Found:
-    """Both matching metrics, one plan to a draw."""
+    """The matching metrics, one plan to a draw."""
     spread = x.variance_train.rsqrt()[..., :, None] * y.variance_train.rsqrt()[..., None, :]
     correlation = (cross.train * spread).cpu().numpy()
     n_x, n_y = correlation.shape[-2:]
@@ -220,9 +234,11 @@ def _matched(
     for metric in (m for m in BASIS_BOUND if m in tile.metrics):
         if metric == "permutation" and len(x.live) != len(y.live):
             continue
-        one_to_one = metric == "permutation" or n_x == n_y
-        if plan is None or n_x != n_y:
+        in_part = metric == "partial_soft_matching"
+        one_to_one = not in_part and (metric == "permutation" or n_x == n_y)
+        if plan is None or n_x != n_y or in_part:
             solve = matching.assignment if one_to_one else matching.transport
+            solve = partial_matching.transport if in_part else solve
             plan = _stacked([solve(r) for r in correlation], cross.train.device)
         rows, columns, masses = plan
         transport = scores.transported(rows, columns, masses, x, y, cross.test)
@@ -231,6 +247,9 @@ def _matched(
                 weights = torch.zeros_like(cross.test).flatten(-2)
                 weights = weights.scatter_add_(-1, rows * n_y + columns, masses).view_as(cross.test)
                 result = dense(weights, direction)
+                if in_part:
+                    towards = (weights, y) if direction == "x->y" else (weights.mT, x)
+                    result = scores.over_reached(result, *towards)
             elif direction == "x->y":
                 result = scores.matched(rows, columns, x, y, cross.test)
             else:

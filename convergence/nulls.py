@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 KINDS = ("shuffle", "rotation")
 CHOICES = {"shuffle": ("shuffle",), "rotation": ("rotation",), "both": KINDS}
 # Linear maps and orthogonal ones absorb a rotation of their source: against it they are their own null.
-BASIS_BOUND = ("permutation", "soft_matching")
+BASIS_BOUND = ("permutation", "soft_matching", "partial_soft_matching")
 _ROUNDING = 1e-12  # a draw that is the data again must count as equal
 
 Array = NDArray[np.float64]

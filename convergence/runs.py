@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from convergence.config import Config, LibraryConfig
+from convergence.metrics.catalogue import MEASURES, METRICS
 from convergence.models import patterns
-from convergence.scoring import METRICS
 from convergence.stimuli.base import digest
 
 # Options that change no number: they stay out of the hash that names the run.
@@ -20,10 +20,15 @@ _RUNTIME = ("output", "cache", "device", "batch_size", "workers", "memory_gb", "
 def run_folder(cfg: Config) -> Path:
     """``output/<axis>/<short name>-<hash of what makes the run different>``."""
     names = [cfg.model.name, *([cfg.against.name] if cfg.against else []), cfg.dataset.name]
-    metrics = [m.value for m in cfg.metric.names]
-    names.append("all" if len(metrics) == len(METRICS) else "+".join(metrics))
+    metrics = metrics_of(cfg)
+    names.append({METRICS: "all", tuple(MEASURES): "extended"}.get(metrics, "+".join(metrics)))
     short = "-".join(names).replace("/", "_")
     return Path(cfg.output) / cfg.axis.name / f"{short}-{run_hash(cfg)}"
+
+
+def metrics_of(cfg: Config) -> tuple[str, ...]:
+    """Names of the metrics in the order of the rows, whatever order they were given in."""
+    return tuple(m for m in MEASURES if m in {name.value for name in cfg.metric.names})
 
 
 def run_hash(cfg: Config) -> str:

@@ -16,18 +16,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convergence import folds as kfold
-from convergence import null_rows, null_scores
+from convergence import null_rows, null_scores, unfitted
 from convergence.errors import UserError
-from convergence.metrics import linear, matching, procrustes, scores
+from convergence.metrics import catalogue, cca, linear, matching, partial_matching, procrustes, scores
+from convergence.metrics.catalogue import MEASURES, METRICS
 from convergence.moments import Moments, Pair, Representation, Side, accumulate
 from convergence.null_scores import Drawn, Tile
 from convergence.nulls import Null
 from convergence.splits import LayerSplit, PairSplit, held_out_cross, layer_split, pair_split, with_held_out
 
-METRICS = ("linear", "procrustes", "permutation", "soft_matching")
 DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
 COLUMNS = [
     *("layer_x", "layer_y", "metric", "direction", "fold", "score", "score_global", "score_transport", "penalty"),
@@ -122,33 +123,83 @@ def _score(
     for side in (side for both in others for side in both):
         if side.rows != x.rows:
             raise UserError(f"maps from {x.rows} stimuli can't be scored by folds on {side.rows} others: give as many.")
-    metrics, budget = options.metrics, options.memory_gb * 2**30
+    metrics = options.metrics
     fold = kfold.assign(x.rows, options.folds, options.seed)
+    catalogue.check(metrics, x.rows, options.folds)
     applicable = [p for p in pairs if _applies(x, y, p, metrics)]
     if pairs and not applicable:
-        raise UserError(_why_none(x, y, pairs))
-    tables: list[list[pd.DataFrame]] = [[] for _ in others or (None,)]
+        raise UserError(_why_none(x, y, pairs, metrics))
+    with_fit, without = ([m for m in metrics if MEASURES[m].fitted is kind] for kind in (True, False))
     drawn = Drawn(options.null) if options.null else None
-    for tile in _tiles(x, y, applicable, options.folds, 1 + len(others), budget, options.null):
+    parts = [
+        *_fitted(x, y, others, [p for p in applicable if _applies(x, y, p, with_fit)], fold, with_fit, options, drawn),
+        *_read_off(x, y, others, [p for p in applicable if _applies(x, y, p, without)], fold, without, options, drawn),
+    ]
+    tables = [[part[i] for part in parts] for i in range(len(others) or 1)]
+    if drawn is not None:
+        tables[0].append(null_rows.rows(pd.concat(tables[0]), drawn))
+    return [_ordered(table, applicable) for table in tables]
+
+
+def _fitted(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pairs: Sequence[Pair],
+    fold: Tensor,
+    metrics: Sequence[str],
+    options: _Options,
+    drawn: Drawn | None,
+) -> Iterator[list[pd.DataFrame]]:
+    """From moments: for each tile a table for each of the held-out sets."""
+    budget, directions = options.memory_gb * 2**30, DIRECTIONS[options.directions]
+
+    def kept(block: Sequence[Pair]) -> float:
+        return null_scores.keeps(x, y, block, options.folds, drawn.null) if drawn is not None else 0.0
+
+    def cost(block: Sequence[Pair]) -> float:
+        return (1 + len(others)) * bytes_of_moments(x.layers, y.layers, block, options.folds) + kept(block)
+
+    for tile in _tiles(x, y, pairs, cost, budget):
         step = options.chunk or _chunk(x, y, tile, budget)
         moments = accumulate(x, y, tile, fold, device=options.device, chunk=step)
         held_out = [accumulate(a, b, tile, fold, device=options.device, chunk=step, origin=moments) for a, b in others]
-        found = _score_tile(
-            moments, held_out or [moments], tile, metrics, DIRECTIONS[options.directions], options.advance
-        )
-        for table, part in zip(tables, found, strict=True):
-            table.append(part)
+        yield _score_tile(moments, held_out or [moments], tile, metrics, directions, options.advance)
         if drawn is not None:
-            left = budget - bytes_of_moments(x.layers, y.layers, tile, options.folds)
-            left -= null_scores.keeps(x, y, tile, options.folds, drawn.null)
+            left, advance = budget - cost(tile), options.advance
             with _workers() as pool:
-                drawing = Tile.of(moments, tile, metrics, DIRECTIONS[options.directions], pool)
-                null_scores.draw(
-                    drawn, x, y, drawing, fold, budget=left, chunk=step, pool=pool, advance=options.advance
-                )
-    if drawn is not None:
-        tables[0].append(null_rows.rows(pd.concat(tables[0]), drawn))
-    return [_ordered(parts, applicable) for parts in tables]
+                drawing = Tile.of(moments, tile, metrics, directions, pool)
+                null_scores.draw(drawn, x, y, drawing, fold, budget=left, chunk=step, pool=pool, advance=advance)
+
+
+def _read_off(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pairs: Sequence[Pair],
+    fold: Tensor,
+    metrics: Sequence[str],
+    options: _Options,
+    drawn: Drawn | None,
+) -> Iterator[list[pd.DataFrame]]:
+    """From the stimuli of the held-out fold alone: for each tile a table for each of the held-out sets."""
+    budget, directions = options.memory_gb * 2**30, DIRECTIONS[options.directions]
+    n = math.ceil(x.rows / options.folds)
+
+    def cost(block: Sequence[Pair]) -> float:
+        return unfitted.cost(x.layers, y.layers, block, n * x.positions[block[0][0]], metrics)
+
+    for tile in _tiles(x, y, pairs, cost, budget):
+        tables: list[pd.DataFrame] = []
+        for a, b in others or [(x, y)]:
+            rows = unfitted.score_tile(
+                *(a, b, tile, fold, metrics, directions, drawn),
+                device=options.device,
+                chunk=options.chunk or _chunk(x, y, tile, budget),
+                advance=options.advance if not tables else None,
+            )
+            tables.append(_sorted(pd.DataFrame(rows)))
+        yield tables
 
 
 def _ordered(parts: list[pd.DataFrame], pairs: Sequence[Pair]) -> pd.DataFrame:
@@ -160,14 +211,32 @@ def _ordered(parts: list[pd.DataFrame], pairs: Sequence[Pair]) -> pd.DataFrame:
 
 
 def _applies(x: Representation, y: Representation, pair: Pair, metrics: Sequence[str]) -> bool:
-    if x.positions[pair[0]] != y.positions[pair[1]]:
+    """Whether any of the metrics applies to the pair."""
+    (a, b), positions = pair, x.positions[pair[0]]
+    if positions != y.positions[b]:
         return False
-    return set(metrics) != {"permutation"} or x.layers[pair[0]] == y.layers[pair[1]]
+    return any(MEASURES[m].applies(x.layers[a], y.layers[b], positions) for m in metrics)
 
 
-def _why_none(x: Representation, y: Representation, pairs: Sequence[Pair]) -> str:
+def rounds_of(metrics: Sequence[str], null: Null | None) -> int:
+    """How often ``advance`` is told of each pair and fold: with a fit and without, of the data and of each draw."""
+    with_fit, without = ([m for m in metrics if MEASURES[m].fitted is kind] for kind in (True, False))
+    rounds = 0
+    if with_fit:
+        rounds += null.rounds(with_fit) if null else 1
+    if without:
+        rounds += 1 + (null.draws if null and "shuffle" in null.kinds else 0)
+    return rounds
+
+
+def _why_none(x: Representation, y: Representation, pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
     if all(x.positions[a] != y.positions[b] for a, b in pairs):
         return "no pair of layers has the same number of positions: use units=center or units=mean."
+    if any(MEASURES[m].single_position for m in metrics):
+        return (
+            f"{', '.join(metrics)} can't compare stimuli that have several samples each: use units=center, units=mean "
+            "or units=flatten."
+        )
     return (
         "permutation needs layers of equal width and no pair of layers has that: "
         "use soft_matching, its extension to unequal widths."
@@ -191,10 +260,8 @@ def _tiles(
     x: Representation,
     y: Representation,
     pairs: Sequence[Pair],
-    folds: int,
-    sets: int,
+    cost_of: Callable[[list[Pair]], float],
     budget: float,
-    null: Null | None = None,
 ) -> Iterator[list[Pair]]:
     """Cut the pairs into blocks of neighbouring layers, as square as the budget asks."""
     by_positions: dict[int, list[Pair]] = {}
@@ -203,16 +270,14 @@ def _tiles(
     waiting = list(by_positions.values())[::-1]
     while waiting:
         block = waiting.pop()
-        cost = sets * bytes_of_moments(x.layers, y.layers, block, folds)
-        if null is not None:
-            cost += null_scores.keeps(x, y, block, folds, null)
+        cost = cost_of(block)
         if cost <= budget:
             yield block
             continue
         if len(block) == 1:
             a, b = block[0]
             raise UserError(
-                f"the moments of {a} × {b} ({x.layers[a]:,} × {y.layers[b]:,} units) take {cost / 2**30:.1f} GiB, more "
+                f"scoring {a} × {b} ({x.layers[a]:,} × {y.layers[b]:,} units) takes {cost / 2**30:.1f} GiB, more "
                 f"than memory_gb={budget / 2**30:g}: raise it, or keep fewer units."
             )
         waiting += _halves(x, y, block)
@@ -270,7 +335,11 @@ def _table(rows: Sequence[_Row]) -> pd.DataFrame:
     table = pd.DataFrame([row.key for row in rows])
     numbers = torch.stack([row.numbers for row in rows]).cpu().numpy()
     table[["score", "score_global", "score_transport"]] = numbers
-    order = {name: i for i, name in enumerate(METRICS)}
+    return _sorted(table)
+
+
+def _sorted(table: pd.DataFrame) -> pd.DataFrame:
+    order = {name: i for i, name in enumerate(MEASURES)}
     return table.reindex(columns=COLUMNS).sort_values(
         ["layer_x", "layer_y", "metric", "direction", "fold"],
         key=lambda column: column.map(order) if column.name == "metric" else column,
@@ -349,6 +418,10 @@ class _Fold:
             jobs += [(self._work(p), partial(self._matching, p, metrics)) for p in self.pairs]
         if "procrustes" in metrics:
             jobs += [(self._work(p), partial(self._procrustes, p)) for p in self.pairs]
+        if "partial_soft_matching" in metrics:
+            jobs += [(self._work(p), partial(self._partial, p)) for p in self.pairs]
+        if {"cca", "pwcca"} & set(metrics):
+            jobs += [(self._work(p), partial(self._canonical, p, metrics)) for p in self.pairs]
         if "linear" in metrics:
             for side, direction in enumerate(("x->y", "y->x")):
                 if direction in self.directions:
@@ -426,8 +499,7 @@ class _Fold:
     def _matching(self, pair: Pair, metrics: Sequence[str]) -> list[_Row]:
         """Permutation and soft matching from one correlation matrix; the same plan where they are the same."""
         x, y, cross = self.x[pair[0]], self.y[pair[1]], self.cross[pair].train
-        spread = torch.outer(x.variance_train.rsqrt(), y.variance_train.rsqrt())
-        correlation = (cross * spread).cpu().numpy()
+        correlation = self._correlation(pair)
         rows = []
         same_live = len(x.varies) == len(y.varies)
         plan = matching.assignment(correlation) if same_live else None
@@ -441,6 +513,45 @@ class _Fold:
             on_device = tuple(torch.from_numpy(part).to(cross.device) for part in plan)
             for i, held_out in enumerate(self.held_out):
                 rows += self._matched(i, held_out, pair, metric, on_device, one_to_one)
+        return rows
+
+    def _correlation(self, pair: Pair) -> NDArray[np.float64]:
+        """(N_x, N_y) training correlations of the units."""
+        x, y, cross = self.x[pair[0]], self.y[pair[1]], self.cross[pair].train
+        spread = torch.outer(x.variance_train.rsqrt(), y.variance_train.rsqrt())
+        return (cross * spread).cpu().numpy()
+
+    def _partial(self, pair: Pair) -> list[_Row]:
+        train = self.cross[pair].train
+        left, right, masses = (
+            torch.from_numpy(part).to(train.device) for part in partial_matching.transport(self._correlation(pair))
+        )
+        plan = torch.zeros_like(train).index_put_((left, right), masses, accumulate=True)
+        rows = []
+        for i, held_out in enumerate(self.held_out):
+            x, y = held_out.x[pair[0]], held_out.y[pair[1]]
+            transport = scores.transported(left, right, masses, x, y, held_out.cross[pair])
+            for direction, result in self._both_ways(held_out, pair, plan):
+                towards = (plan, y) if direction == "x->y" else (plan.T, x)
+                result = scores.over_reached(result, *towards)
+                rows.append(self._row(i, pair, "partial_soft_matching", direction, result, transport))
+        return rows
+
+    def _canonical(self, pair: Pair, metrics: Sequence[str]) -> list[_Row]:
+        """CCA and PWCCA from one decomposition."""
+        x, y = self.x[pair[0]], self.y[pair[1]]
+        variates = cca.fit(x, y, self.cross[pair].train)
+        rows = []
+        for i, held_out in enumerate(self.held_out):
+            r = cca.correlations(variates, held_out.x[pair[0]], held_out.y[pair[1]], held_out.cross[pair])
+            missing = torch.full_like(r.sum(), torch.nan)
+            for direction in self.directions:
+                found = {"cca": r.mean(), "pwcca": cca.weighted(r, variates, x, y, direction)}
+                rows += [
+                    self._row(i, pair, metric, direction, scores.Scores(found[metric], missing))
+                    for metric in found
+                    if metric in metrics
+                ]
         return rows
 
     def _matched(

@@ -117,7 +117,7 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
         (["run", "+new=1"], "there is no option 'new' to add (+new=1)"),
         (["run", "model=tiny_resnt"], "the choices are timm, tiny_resnet, tiny_vgg, tiny_vit, torchvision."),
         (["run", "metric.folds=x"], "metric.folds=x: Value 'x' of type 'str' could not be converted to Integer."),
-        (["run", "metric.names=[cka]"], "expected one of [linear, procrustes, permutation, soft_matching]"),
+        (["run", "metric.names=[svcca]"], "expected one of [linear, procrustes, permutation, soft_matching, partial_"),
         (["run", "model.training.optimizer=foo"], "optimizer=foo: Invalid value 'foo', expected one of [sgd, adamw]"),
         (["run", "dataset.stimuli=7"], "7 stimuli are too few for 5 folds"),
         (["run", "dataset=image_folder"], "name it with dataset.root=PATH"),
@@ -130,7 +130,7 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
         (["run", "device=tpu9"], "device=tpu9 is not a device"),
         (["run", "dataset.size"], "missing EQUAL"),
         (["list", "model"], "did you mean list models?"),
-        (["list", "metrics", "cka"], "no metrics match 'cka'"),
+        (["list", "metrics", "svcca"], "no metrics match 'svcca'"),
         (["figure", "nowhere"], "nowhere holds no results.parquet"),
     ],
 )

@@ -263,7 +263,7 @@ def test_a_response_that_is_not_finite_is_named_by_layer_and_row(bad: float) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"metrics": ["cka"]}, "metrics='cka' is not known: choose from linear"),
+        ({"metrics": ["svcca"]}, "metrics='svcca' is not known: choose from linear"),
         ({"directions": "left"}, "directions='left' is not known"),
         ({"folds": 40}, "60 stimuli are too few for 40 folds"),
         ({"pairs": "matched"}, "as many layers on both sides, not 2 and 1"),

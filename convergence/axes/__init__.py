@@ -8,7 +8,8 @@ from itertools import combinations, product
 from typing import TypeVar
 
 from convergence import folds, stimuli
-from convergence.config import Config, Pairs
+from convergence.config import Config, MetricConfig, Pairs
+from convergence.metrics import catalogue
 from convergence.models.network import Network
 from convergence.moments import Pair
 from convergence.stimuli.base import Stimuli
@@ -61,8 +62,14 @@ def held_out(config: Config) -> Stimuli:
         If they are missing, broken, or too few for the folds: before anything is trained.
     """
     images = stimuli.load(config.dataset, "test")
-    folds.assign(len(images), config.metric.folds)
+    check_folds(config.metric, len(images))
     return images
+
+
+def check_folds(metric: MetricConfig, stimuli: int) -> None:
+    """Refuse so few stimuli that the folds, or one of the metrics, can't do with them."""
+    folds.assign(stimuli, metric.folds)
+    catalogue.check([name.value for name in metric.names], stimuli, metric.folds)
 
 
 def labels(networks: Sequence[Network]) -> dict[str, tuple[int, str]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from convergence import folds, models
-from convergence.axes import Comparison, compare, pairs_of
+from convergence import models
+from convergence.axes import Comparison, check_folds, compare, pairs_of
 from convergence.axes.depth import nothing_to_compare
 from convergence.config import Config, OodConfig, Pairs
 from convergence.stimuli.conditions import conditions
@@ -26,7 +26,7 @@ def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparis
     axis = config.axis
     assert isinstance(axis, OodConfig)
     images, shifted = conditions(config.dataset, device)
-    folds.assign(len(images), config.metric.folds)
+    check_folds(config.metric, len(images))
     sides = [config.model] if config.against is None else [config.model, config.against]
     groups = [models.trajectories(side, config.dataset, folder=folder, device=device) for side in sides]
     named = {"trained": [[run[-1] for run in group] for group in groups]}

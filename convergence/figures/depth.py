@@ -9,18 +9,21 @@ import numpy as np
 import pandas as pd
 
 from convergence import tables
-from convergence.figures import style
+from convergence.figures import ladder, style
 
 _DOTTED = (0, (1, 1.5))
 _HEATMAPS = ("procrustes", "soft_matching")
 
 
 def draw(table: pd.DataFrame, folder: Path, chance: pd.DataFrame) -> list[Path]:
-    """``depth_profile`` and ``depth_heatmaps``, as PDF and PNG; of the rows of ``chance``, those of the depth axis."""
+    """``depth_profile``, ``depth_heatmaps`` and, where its rungs were scored, ``ladder``, as PDF and PNG.
+
+    Of the rows of ``chance`` those of the depth axis are drawn.
+    """
     trained, before = tables.split(table)
     paths = _profile(trained, before, chance[chance.axis == "depth"], folder)
     shown = [m for m in _HEATMAPS if (trained.metric == m).any()] or [str(trained.metric.iloc[0])]
-    return paths + _heatmaps(trained, shown, folder)
+    return paths + _heatmaps(trained, shown, folder) + ladder.draw(table, folder)
 
 
 def profile(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -45,40 +48,43 @@ def thresholds(chance: pd.DataFrame) -> pd.DataFrame:
 
 
 def _profile(trained: pd.DataFrame, before: pd.DataFrame, chance: pd.DataFrame, folder: Path) -> list[Path]:
+    means, over = profile(trained)
+    baseline = profile(before)[0] if len(before) else means.iloc[:0]
+    taus = thresholds(chance)
+    groups = style.groups(means.metric)
     with style.pyplot() as plt:
-        figure, axes = plt.subplots(figsize=(style.COLUMN, 2.7))
-        means, over = profile(trained)
-        baseline = profile(before)[0] if len(before) else means.iloc[:0]
-        for metric, look in style.LOOKS.items():
-            line = means[means.metric == metric].sort_values("depth")
-            if line.empty:
-                continue
-            band = (line["mean"] - line["std"], line["mean"] + line["std"])
-            axes.fill_between(line.depth, *band, color=look["color"], alpha=0.18, linewidth=0)
-            hollow = {"markerfacecolor": "white"} if metric == "soft_matching" else {}
-            axes.plot(line.depth, line["mean"], clip_on=False, zorder=3, **look, **hollow)
-            faint = baseline[baseline.metric == metric].sort_values("depth")
-            axes.plot(faint.depth, faint["mean"], color=look["color"], linestyle=look["linestyle"], alpha=0.4, lw=0.8)
-        taus = thresholds(chance)
-        for (_, metric), line in taus.groupby(["null", "metric"]):
-            axes.plot(
-                line.depth, line.null_quantile, color=style.LOOKS[str(metric)]["color"], ls=_DOTTED, alpha=0.6, lw=0.8
-            )
-        axes.set(xlabel="relative depth (0 first layer, 1 last)", ylabel="alignment (held-out r)", xlim=(0, 1))
-        low = min(0.0, float(np.nanmin([means["mean"].min(), baseline["mean"].min() if len(baseline) else 0])))
-        axes.set_ylim(low, 1.0)
-        handles, labels = axes.get_legend_handles_labels()
-        from matplotlib.lines import Line2D
-
-        if len(baseline):
-            handles.append(Line2D([], [], color="0.5", lw=0.8))
-            labels.append("untrained pair")
-        if len(taus):
-            handles.append(Line2D([], [], color="0.5", lw=0.8, ls=_DOTTED))
-            labels.append("chance (τ)")
-        figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, handlelength=2.6)
+        size = (style.COLUMN, 2.7 * len(groups))
+        figure, panels = plt.subplots(len(groups), 1, figsize=size, sharex=True, squeeze=False)
+        for axes, metrics in zip(panels[:, 0], groups, strict=True):
+            _lines(axes, *(part[part.metric.isin(metrics)] for part in (means, baseline, taus)))
+            axes.set_ylabel(style.quantity(metrics))
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, columnspacing=1.2)
+        panels[-1, 0].set(xlabel="relative depth (0 first layer, 1 last)", xlim=(0, 1))
         style.note(figure, trained, f"band: ± 1 s.d. over {over}")
         return style.save(figure, folder, "depth_profile")
+
+
+def _lines(axes: Any, means: pd.DataFrame, baseline: pd.DataFrame, taus: pd.DataFrame) -> None:
+    """One line per metric with its band; faintly that of the untrained pair, and dotted what chance reaches."""
+    for metric, look in style.LOOKS.items():
+        line = means[means.metric == metric].sort_values("depth")
+        if line.empty:
+            continue
+        band = (line["mean"] - line["std"], line["mean"] + line["std"])
+        axes.fill_between(line.depth, *band, color=look["color"], alpha=0.18, linewidth=0)
+        hollow = {"markerfacecolor": "white"} if metric == "soft_matching" else {}
+        axes.plot(line.depth, line["mean"], clip_on=False, zorder=3, **look, **hollow)
+        faint = baseline[baseline.metric == metric].sort_values("depth")
+        axes.plot(faint.depth, faint["mean"], color=look["color"], linestyle=look["linestyle"], alpha=0.4, lw=0.8)
+    for (_, metric), line in taus.groupby(["null", "metric"]):
+        color = style.LOOKS[str(metric)]["color"]
+        axes.plot(line.depth, line.null_quantile, color=color, ls=_DOTTED, alpha=0.6, lw=0.8)
+    if len(baseline):
+        axes.plot([], [], color="0.5", lw=0.8, label="untrained pair")
+    if len(taus):
+        axes.plot([], [], color="0.5", lw=0.8, ls=_DOTTED, label="chance (τ)")
+    low = min(0.0, float(np.nanmin([means["mean"].min(), baseline["mean"].min() if len(baseline) else 0])))
+    axes.set_ylim(low, 1.0)
 
 
 def grid(table: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -108,7 +114,7 @@ def _heatmaps(table: pd.DataFrame, metrics: list[str], folder: Path) -> list[Pat
             _mark(axes, cells.to_numpy())
             _ticks(axes, cells, table)
             axes.set_title(style.LOOKS[metric]["label"], fontsize=8, loc="left")
-        figure.colorbar(image, ax=panels, label="alignment (held-out r)", shrink=0.7, aspect=30)
+        figure.colorbar(image, ax=panels, label=style.quantity(metrics), shrink=0.7, aspect=30)
         from matplotlib.lines import Line2D
 
         marks = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,40 @@ import pandas as pd
 
 from convergence import tables
 from convergence.files import write_atomic
+from convergence.metrics.catalogue import MEASURES, METRICS
 
 COLUMN = 3.4  # inches
 _WIDTH = 62  # letters of a note in one column
-# Colour, marker and line differ at once, and luminance falls from flexible to strict.
+# Colour, marker and line differ at once, and among those of one panel luminance too. Drawn in this order.
 LOOKS = {
     "linear": {"color": "#E69F00", "marker": "o", "linestyle": "-", "label": "linear"},
     "procrustes": {"color": "#009E73", "marker": "s", "linestyle": "--", "label": "Procrustes"},
     "soft_matching": {"color": "#0072B2", "marker": "^", "linestyle": "-.", "label": "soft matching"},
     "permutation": {"color": "#332288", "marker": "x", "linestyle": ":", "label": "permutation"},
+    "partial_soft_matching": {"color": "#56B4E9", "marker": "v", "linestyle": "-", "label": "partial matching"},
+    "cca": {"color": "#CC79A7", "marker": "D", "linestyle": "--", "label": "CCA"},
+    "pwcca": {"color": "#882255", "marker": "d", "linestyle": ":", "label": "PWCCA"},
+    "cka": {"color": "#D55E00", "marker": "P", "linestyle": "-.", "label": "CKA"},
+    "rsa": {"color": "#DDCC77", "marker": "*", "linestyle": "-", "label": "RSA"},
+    "mutual_knn": {"color": "#000000", "marker": "+", "linestyle": "--", "label": "mutual k-NN"},
 }
+_LEGIBLE = 5  # lines in one panel
+
+
+def groups(metrics: Iterable[str]) -> list[list[str]]:
+    """Metrics that share a panel: all where they are few, else the paper's, and the others below."""
+    there = [m for m in LOOKS if m in set(metrics)]
+    if len(there) <= _LEGIBLE:
+        return [there]
+    return [part for part in ([m for m in there if m in METRICS], [m for m in there if m not in METRICS]) if part]
+
+
+def quantity(metrics: Iterable[str]) -> str:
+    """What an axis of these metrics' scores says."""
+    fitted = {MEASURES[m].fitted for m in metrics}
+    if fitted == {True}:
+        return "alignment (held-out r)"
+    return "similarity of held-out stimuli" if fitted == {False} else "alignment, similarity (held-out)"
 
 
 def preferred(metrics: Sequence[str]) -> str:

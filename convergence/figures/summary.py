@@ -24,7 +24,7 @@ def summary(table: pd.DataFrame) -> str:
 def _depth(table: pd.DataFrame) -> list[str]:
     """Mean held-out score of corresponding layers: first, middle and last, trained and untrained."""
     trained, before = tables.split(table)
-    lines = [f"{'held-out score (mean r)':<26}{'first layer':>12}{'middle':>10}{'last layer':>12}", "-" * 60]
+    lines = [f"{'held-out score':<34}{'first layer':>12}{'middle':>10}{'last layer':>12}", "-" * 68]
     for title, part in (("", trained), (", untrained", before)):
         if part.empty:
             continue
@@ -33,7 +33,7 @@ def _depth(table: pd.DataFrame) -> list[str]:
             line = means[means.metric == metric].sort_values("depth")["mean"].tolist()
             if line:
                 cells = f"{line[0]:>12.3f}{line[len(line) // 2]:>10.3f}{line[-1]:>12.3f}"
-                lines.append(f"{metric + title:<26}{cells}")
+                lines.append(f"{metric + title:<34}{cells}")
     return lines + _accuracies(trained)
 
 
@@ -70,22 +70,22 @@ def _training(table: pd.DataFrame) -> list[str]:
     layers = [c.layer for c in found.curves if c.metric == found.curves[0].metric]
     after = f"after {found.axis[one]:g} {unit.removesuffix('s') if found.axis[one] == 1 else unit}"
     lines = [f"share of the eventual rise {after}" + (" [95 % over seeds]" if found.tells_seeds else "")]
-    lines += [f"{'':<15}{'first layer':>21}{'last layer':>21}{'all layers':>21}", "-" * 78]
+    lines += [f"{'':<22}{'first layer':>19}{'last layer':>19}{'all layers':>19}", "-" * 79]
     for metric in [*style.LOOKS, ACCURACY]:
         cells = [_share(found.curve(metric, layer), one) for layer in (layers[1], layers[-1], ALL)]
         if any(cells):
-            lines.append(f"{metric:<15}" + "".join(f"{cell:>21}" for cell in cells))
+            lines.append(f"{metric:<22}" + "".join(f"{cell:>19}" for cell in cells))
     lines += [
         "",
-        f"{'all layers':<15}{'untrained':>10}{'trained':>10}{'pixels':>9}{'half by':>16}{'90 % by':>16}",
-        "-" * 78,
+        f"{'all layers':<22}{'untrained':>10}{'trained':>9}{'pixels':>8}{'half by':>15}{'90 % by':>15}",
+        "-" * 79,
     ]
     pixels = table[table.source_model == tables.PIXELS].groupby("metric").score.mean()
     for curve in (c for metric in [*style.LOOKS, ACCURACY] if (c := found.curve(metric, ALL))):
-        values = f"{curve.values[0]:>10.3f}{curve.values[-1]:>10.3f}"
-        base = f"{pixels[curve.metric]:>9.3f}" if curve.metric in pixels else f"{'':>9}"
-        when = "".join(f"{_when(curve, share, found):>16}" for share in (0.5, 0.9))
-        lines.append(f"{curve.metric:<15}{values}{base}{when}")
+        values = f"{curve.values[0]:>10.3f}{curve.values[-1]:>9.3f}"
+        base = f"{pixels[curve.metric]:>8.3f}" if curve.metric in pixels else f"{'':>8}"
+        when = "".join(f"{_when(curve, share, found):>15}" for share in (0.5, 0.9))
+        lines.append(f"{curve.metric:<22}{values}{base}{when}")
     if not found.tells_seeds:
         lines.append("two seeds give no interval: add some with model.seeds.init=[0,1,2].")
     return lines
@@ -95,20 +95,20 @@ def _ood(table: pd.DataFrame) -> list[str]:
     """Within and out of distribution, first and last layer; where shifts bite; what refitting closes; Fig 1E."""
     every = divergences(table)
     lines = [
-        f"{'held-out score (mean r)':<27}{'first layer':^22}{'last layer':^18}{'bites':>11}",
-        f"{'':<27}{'within':>9}{'shifted':>10}{'within':>10}{'shifted':>10}{'from':>13}",
+        f"{'held-out score':<32}{'first layer':^18}{'last layer':^17}{'bites':>12}",
+        f"{'':<32}{'within':>8}{'shifted':>9}{'within':>9}{'shifted':>9}{'from':>12}",
         "-" * 79,
     ]
     for d in every:
         onset, within, mean = d.onset(), d.within.mean(axis=0), d.mean
-        cells = f"{within[0]:>9.3f}{mean[0]:>10.3f}{within[-1]:>10.3f}{mean[-1]:>10.3f}"
-        place = "nowhere" if onset is None else style.short(d.layers[onset], 12)
-        lines.append(f"{d.metric + ', ' + d.protocol:<27}{cells}{place:>13}")
+        cells = f"{within[0]:>8.3f}{mean[0]:>9.3f}{within[-1]:>9.3f}{mean[-1]:>9.3f}"
+        place = "nowhere" if onset is None else style.short(d.layers[onset], 11)
+        lines.append(f"{d.metric + ', ' + d.protocol:<32}{cells}{place:>12}")
     shifts = len(every[0].shifts) if every else 0
     lines += [
         "",
-        f"{f'over {shifts} shifts':<27}{'r with accuracy':^22}{'refitting closes of':>30}",
-        f"{'':<27}{'first layer':>12}{'last':>8}{'the late layers gap':>32}",
+        f"{f'over {shifts} shifts':<32}{'r with accuracy':^22}{'refitting closes of':>25}",
+        f"{'':<32}{'first layer':>12}{'last':>8}{'the late layers gap':>27}",
         "-" * 79,
     ]
     closed = {id(carried): closure(refit, carried) for refit, carried in _both_protocols(every)}
@@ -117,7 +117,7 @@ def _ood(table: pd.DataFrame) -> list[str]:
         if id(d) in closed and not np.isnan(closed[id(d)].share[d.depths >= LATE]).all():
             late = float(np.nanmean(closed[id(d)].share[d.depths >= LATE]))
         cells = f"{'—':>12}{'—':>8}" if r.reason else f"{r.pearson[0]:>12.2f}{r.pearson[-1]:>8.2f}"
-        lines.append(f"{d.metric + ', ' + d.protocol:<27}{cells}" + ("" if np.isnan(late) else f"{late:>32.0%}"))
+        lines.append(f"{d.metric + ', ' + d.protocol:<32}{cells}" + ("" if np.isnan(late) else f"{late:>27.0%}"))
     reasons = {r.reason for r in map(correlation, every) if r.reason}
     return lines + [f"no correlation: {reason}" for reason in sorted(reasons)]
 

@@ -84,7 +84,7 @@ def _profile(table: pd.DataFrame, found: Rise, metric: str, folder: Path) -> lis
             above.plot(line.index, line, color="0.45", ls=":", lw=1, label="raw pixels")
         name = style.LOOKS[metric]["label"]
         above.set(
-            xlabel="relative depth (0 first layer, 1 last)", ylabel=f"{name} alignment\n(held-out r)", xlim=(0, 1)
+            xlabel="relative depth (0 first layer, 1 last)", ylabel=f"{name}\n{style.quantity([metric])}", xlim=(0, 1)
         )
         above.set_ylim(min(0.0, float(lines.min().min())), 1.0)
         above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=6.5)
@@ -128,11 +128,12 @@ def _rise(table: pd.DataFrame, found: Rise, folder: Path) -> list[Path]:
     layers = [c.layer for c in found.curves if c.metric == found.curves[0].metric]
     titles = {ALL: ALL, layers[1]: f"first layer ({layers[1]})", layers[-1]: f"last layer ({layers[-1]})"}
     accuracy = found.curve(ACCURACY, ALL)
+    shown = {m: style.LOOKS[m] for m in style.groups(c.metric for c in found.curves)[0]}  # the others are in rise.csv
     places, cut = _place(found.axis), False
     with style.pyplot() as plt:
         figure, panels = plt.subplots(len(titles), 1, figsize=(style.COLUMN, 1.6 * len(titles) + 0.8), sharex=True)
         for axes, (layer, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
-            looks = {**style.LOOKS, ACCURACY: {"color": "black", "marker": "D", "linestyle": "-", "label": "accuracy"}}
+            looks = {**shown, ACCURACY: {"color": "black", "marker": "D", "linestyle": "-", "label": "accuracy"}}
             flat = []
             for metric, look in looks.items():
                 curve = accuracy if metric == ACCURACY else found.curve(metric, layer)
@@ -188,7 +189,7 @@ def _time(rows: pd.DataFrame, found: Rise, metric: str, folder: Path) -> list[Pa
         figure.colorbar(
             image,
             ax=panels[:, 0],
-            label=f"{style.LOOKS[metric]['label']} alignment (held-out r)",
+            label=f"{style.LOOKS[metric]['label']}: {style.quantity([metric])}",
             shrink=0.6,
             location="left",
         )

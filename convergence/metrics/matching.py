@@ -17,12 +17,12 @@ Plan = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]  # rows,
 
 # Rounded to this many decimals, correlations of duplicated units tie exactly, so that the order in which the data
 # were summed does not choose between them.
-_DIGITS = 10
+ROUNDED = 10
 
 
 def assignment(correlation: NDArray[np.float64]) -> Plan:
     """One-to-one matching of the units of (N_x, N_y); the surplus of the wider side stays unmatched."""
-    rows, columns = linear_sum_assignment(correlation.round(_DIGITS), maximize=True)
+    rows, columns = linear_sum_assignment(correlation.round(ROUNDED), maximize=True)
     return rows, columns, np.full(len(rows), 1 / max(len(rows), 1))
 
 
@@ -44,6 +44,6 @@ def transport(correlation: NDArray[np.float64]) -> Plan:
     import ot  # needed only where a plan is not an assignment
 
     uniform = [np.full(n, 1 / n) for n in correlation.shape]
-    plan = ot.emd(*uniform, 1 - correlation.round(_DIGITS), numItermax=10_000_000)
+    plan = ot.emd(*uniform, 1 - correlation.round(ROUNDED), numItermax=10_000_000)
     rows, columns = np.nonzero(plan)
     return rows, columns, plan[rows, columns]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -54,6 +54,12 @@ def matched(rows: Tensor, columns: Tensor, source: Units, target: Units, cross: 
         target=tuple(_pick(v, columns) for v in (target.variance_test, target.drift, target.varies)),
         n=source.n_test,
     )
+
+
+def over_reached(result: Scores, plan: Tensor, target: Units) -> Scores:
+    """The same with its mean over the target units that a plan (…, N_x, N_y) reaches; others, with r = 0, are out."""
+    reached = target.varies & (plan.sum(dim=-2) > 0)
+    return replace(result, score=result.score * target.varies.sum(dim=-1) / reached.sum(dim=-1))
 
 
 def transported(rows: Tensor, columns: Tensor, masses: Tensor, source: Units, target: Units, cross: Tensor) -> Tensor:
