@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from convergence import units as rules
 from convergence.answers import AnswerReader
 from convergence.cache import ANSWER, Cached, Entry
-from convergence.config import Units
+from convergence.config import Precision, Units
 from convergence.errors import UserError
+from convergence.hooks import refuse_compiled, response, tensor_of
 from convergence.stimuli.base import digest
 
 _VERSION = 3  # of the extraction: raise it whenever the numbers change
@@ -82,6 +83,7 @@ def entry_of(network: Any, stimuli: Any, cache: Path) -> Entry:
         stimuli.fingerprint,
         list(network.layers),
         network.units.value,
+        network.precision.value,
     )
     return Entry(cache / "activations" / key[:24])
 
@@ -103,7 +105,7 @@ def _fill(
 ) -> None:
     """Write the chunks that are missing, then the entry's index."""
     model = network.build().to(device)
-    _refuse_compiled(model, network.model)
+    refuse_compiled(model, network.model)
     model = model.to(memory_format=torch.channels_last)
     reader = AnswerReader(stimuli, network.classes)
     starts = [s for s in range(0, len(stimuli), chunk) if not entry.has_chunk(s)]
@@ -113,7 +115,7 @@ def _fill(
             stop = min(start + chunk, len(stimuli))
             parts: list[dict[str, Tensor]] = []
             for indices, images in _batches(network, stimuli, range(start, stop), batch_size, workers):
-                for kept in _forward(model, images, device, taken, reader):
+                for kept in _forward(model, images, device, network.precision, taken, reader):
                     parts.append(kept)
                 advance(len(indices))
             joined = {layer: torch.cat([p[layer] for p in parts]) for layer in parts[0]}
@@ -123,17 +125,24 @@ def _fill(
 
 
 def _forward(
-    model: nn.Module, images: Tensor, device: torch.device, taken: dict[str, Tensor], reader: AnswerReader
+    model: nn.Module,
+    images: Tensor,
+    device: torch.device,
+    precision: Precision,
+    taken: dict[str, Tensor],
+    reader: AnswerReader,
 ) -> Iterator[dict[str, Tensor]]:
     """Units of one batch, and its answers where its outputs are understood.
 
     A batch that does not fit on the device is halved.
     """
+    narrow = precision is not Precision.float32
     try:
-        with torch.inference_mode():
-            logits = model(images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last))
+        with torch.inference_mode(), torch.autocast(device.type, getattr(torch, precision.value), enabled=narrow):
+            images_there = images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+            logits = tensor_of(model(images_there))
         kept = {layer: units.float().cpu() for layer, units in taken.items()}
-        answers = reader.read(logits) if isinstance(logits, Tensor) and logits.ndim == 2 else None
+        answers = reader.read(logits) if logits is not None and logits.ndim == 2 else None
         if answers is not None:
             kept[ANSWER] = answers[:, None].cpu()
     except torch.cuda.OutOfMemoryError:
@@ -142,7 +151,7 @@ def _forward(
         _log.warning("a batch of %d did not fit on the device and was halved.", len(images))
         torch.cuda.empty_cache()
         for half in images.chunk(2):
-            yield from _forward(model, half, device, taken, reader)
+            yield from _forward(model, half, device, precision, taken, reader)
         return
     yield kept
 
@@ -168,13 +177,17 @@ def taps(model: nn.Module, layers: Sequence[str], units: Units) -> Iterator[dict
         calls.clear()
 
     def keep(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
             again = calls.get(name, 0)
             calls[name] = again + 1
             label = f"{name}:{again}" if again else name
             if label not in wanted:
                 return
-            tensor = output[0] if isinstance(output, tuple | list) else output
+            tensor = response(module, output)
+            if tensor is None:
+                raise UserError(
+                    f"layer '{name}' gives no tensor, so it can't be tapped; choose others with model.layers."
+                )
             if len(tensor) != batch:
                 raise UserError(
                     f"layer '{name}' gives {len(tensor)} rows for {batch} images: its first axis is not the "
@@ -194,11 +207,6 @@ def taps(model: nn.Module, layers: Sequence[str], units: Units) -> Iterator[dict
     finally:
         for handle in hooks:
             handle.remove()
-
-
-def _refuse_compiled(model: nn.Module, name: str) -> None:
-    if isinstance(model, torch.jit.ScriptModule) or hasattr(model, "_orig_mod"):
-        raise UserError(f"{name} is compiled or scripted, and its layers can't be tapped: give the plain module.")
 
 
 def _batches(

@@ -60,6 +60,14 @@ class Units(Enum):
     cls = "cls"
 
 
+class Precision(Enum):
+    """Of the forward pass alone: units are kept as float32, their moments as float64."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
 class OnError(Enum):
     stop = "stop"
     skip = "skip"
@@ -179,7 +187,8 @@ class ModelConfig:
     name: str = MISSING
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     layers: list[str] | None = None  # patterns (shell style) on module names; null: the default layers
-    units: Units | None = None  # null: center for maps, cls for tokens
+    units: Units | None = None  # null: center for maps, cls for tokens (mean in networks without a class token)
+    precision: Precision = Precision.float32  # of the forward pass; the narrower ones by autocast
     image_size: int | None = _number(None, least=1)  # null: the model's own, for recipes the images' own
 
 

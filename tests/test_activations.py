@@ -147,12 +147,6 @@ def test_a_layer_whose_first_axis_is_not_the_stimulus_is_refused() -> None:
         model(torch.zeros(2, 3, 4))
 
 
-def test_compiled_modules_are_refused() -> None:
-    scripted = torch.jit.script(nn.Linear(2, 2))
-    with pytest.raises(UserError, match="compiled or scripted"):
-        activations._refuse_compiled(scripted, "net")
-
-
 def test_flattened_maps_that_do_not_fit_are_refused_with_their_size(stimuli: Stimuli, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"units=flatten gives 1,168 units of net.*more than memory_gb"):
         get(network(units=Units.flatten), stimuli, tmp_path, memory_gb=0.00001)  # type: ignore[arg-type]

@@ -102,6 +102,7 @@ def _trained_here(
                     preprocess=preprocess,
                     classes=stimuli.classes,
                     builder=partial(_restored, build, c),
+                    precision=config.precision,
                 )
                 for c in checkpoints
             ]

@@ -109,6 +109,7 @@ def _network(
         preprocess=preprocess,
         classes=None,
         builder=builder,
+        precision=config.precision,
     )
 
 
