@@ -68,6 +68,13 @@ class Precision(Enum):
     float16 = "float16"
 
 
+class Transform(Enum):
+    """How images become a network's input where it is not the model's own way; the normalisation stays the model's."""
+
+    crop = "crop"  # the short side to the input's size, then the centre
+    stretch = "stretch"  # both sides to the input's size: the whole image
+
+
 class OnError(Enum):
     stop = "stop"
     skip = "skip"
@@ -126,6 +133,7 @@ class DatasetConfig:
     stimuli: int | None = _number(2000, least=1)
     seed: int = 0  # of the drawing, or of which images are chosen
     train_images: int | None = _number(None, least=1)  # how many images recipes are trained on (null: all)
+    transform: Transform | None = None  # null: the model's own, or crop where model.image_size is given
     # Of axis=ood alone: which images are out of distribution.
     shifts: ShiftSource = ShiftSource.generated
     shifts_root: str | None = None  # the folder of those that lie on disk
@@ -205,8 +213,12 @@ class LibraryConfig(ModelConfig):
 
     library: Library = MISSING
     weights: list[str] | None = None  # the library's own, by name or tag
-    # The user's files: a path, a pattern such as runs/seed_{seed}/epoch_{epoch}.pth, or a list of these.
+    # The user's files: a path, a pattern such as runs/seed_{seed}/epoch_{epoch}.pth, package:NAME/FILE for one inside
+    # of an installed Python package, or a list of these.
     checkpoints: Any = None
+    # Renames the weights in them: regular expression → replacement, one after the other, on every name. Of a list, the
+    # element is taken whose number the first group has captured.
+    key_map: dict[str, Any] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- metric, axis, the whole
