@@ -119,6 +119,14 @@ class Cached:
                     parts[name].append(handle.get_slice(name)[low - begin : high - begin])
         return {name: torch.cat(found) if len(found) > 1 else found[0] for name, found in parts.items()}
 
+    def columns(self, name: str, start: int, stop: int) -> Tensor:
+        """Responses of units start … stop - 1 of a layer to all stimuli."""
+        parts = []
+        for path in self._chunks.values():
+            with safe_open(path, framework="pt") as handle:
+                parts.append(handle.get_slice(name)[:, start:stop])
+        return torch.cat(parts)
+
 
 class Joined:
     """Responses of several networks side by side, as one Representation.
@@ -143,3 +151,8 @@ class Joined:
             wanted.setdefault(i, []).append(name)
         found = {i: self.parts[i].read(those, start, stop) for i, those in wanted.items()}
         return {label: found[self._labels[label][0]][self._labels[label][1]] for label in names}
+
+    def columns(self, name: str, start: int, stop: int) -> Tensor:
+        """Responses of units start … stop - 1 of a layer to all stimuli."""
+        i, inner = self._labels[name]
+        return self.parts[i].columns(inner, start, stop)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from convergence import folds as kfold
-from convergence import null_rows, null_scores
+from convergence import null_rows, null_scores, wide
 from convergence.errors import UserError
 from convergence.metrics import linear, matching, procrustes, scores
 from convergence.moments import Moments, Pair, Representation, Side, accumulate
@@ -129,7 +129,14 @@ def _score(
         raise UserError(_why_none(x, y, pairs))
     tables: list[list[pd.DataFrame]] = [[] for _ in others or (None,)]
     drawn = Drawn(options.null) if options.null else None
-    for tile in _tiles(x, y, applicable, options.folds, 1 + len(others), budget, options.null):
+    # Draws of chance and other stimuli are scored by moments alone.
+    by_gram = [p for p in applicable if not others and drawn is None and wide.applies(x, y, p, metrics)]
+    if by_gram:
+        ways = DIRECTIONS[options.directions]
+        more: Any = {"device": options.device, "budget": budget, "advance": options.advance}
+        tables[0].append(wide.score(x, y, by_gram, fold, metrics=metrics, directions=ways, **more))  # type: ignore[arg-type]
+    by_moments = [p for p in applicable if p not in set(by_gram)]
+    for tile in _tiles(x, y, by_moments, options.folds, 1 + len(others), budget, options.null):
         step = options.chunk or _chunk(x, y, tile, budget)
         moments = accumulate(x, y, tile, fold, device=options.device, chunk=step)
         held_out = [accumulate(a, b, tile, fold, device=options.device, chunk=step, origin=moments) for a, b in others]
@@ -213,7 +220,8 @@ def _tiles(
             a, b = block[0]
             raise UserError(
                 f"the moments of {a} × {b} ({x.layers[a]:,} × {y.layers[b]:,} units) take {cost / 2**30:.1f} GiB, more "
-                f"than memory_gb={budget / 2**30:g}: raise it, or keep fewer units."
+                f"than memory_gb={budget / 2**30:g}: raise it, or keep fewer units; linear and procrustes alone "
+                "(metric.names) take more units than stimuli without them."
             )
         waiting += _halves(x, y, block)
 
