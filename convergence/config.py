@@ -295,8 +295,9 @@ class Config:
     cache: str = "${output}/.cache"
     device: str = "auto"
     batch_size: int = _number(256, least=1)
-    workers: int = _number(0, least=0)
+    workers: int | None = _number(None, least=0)  # processes that prepare images; null: for a GPU one per core
     memory_gb: float = _number(2.0, above=0)
+    cache_gb: float = _number(100.0, above=0)  # larger responses of one network are computed anew for each pass
     force: bool = False
     figures: bool = True
     progress: bool = True

@@ -9,16 +9,19 @@ from pathlib import Path
 
 import torch
 
-from convergence import units
+from convergence import units, wide
 from convergence.activations import entry_of, values_per_stimulus
 from convergence.axes import Comparison, labels
 from convergence.config import Config, OodConfig
 from convergence.models.network import Network
+from convergence.moments import Pair
+from convergence.representations import is_kept
 from convergence.scoring import bytes_of_moments
 from convergence.stimuli.base import Stimuli
 
 _SAMPLE = 8  # images that the time for all is judged by
 _FITS = 150  # floating-point operations per unit cubed that one fold's decompositions and assignments take, about
+_GRAM = 20  # the same per stimulus squared and unit of a pair that goes by Gram matrices
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Estimate:
     comparisons, networks, conditions : how many; conditions are sets of stimuli.
     images : forward passes.
     cache_bytes : that the responses will take on disk.
-    memory_bytes : of the moments, at most the budget.
+    memory_bytes : of moments or Gram matrices, at most the budget.
     seconds : of extraction and of scoring, about.
     """
 
@@ -47,7 +50,7 @@ class Estimate:
         return (
             f"{_count(self.comparisons, 'comparison')} of {_count(self.networks, 'network')}{sets}: "
             f"{_count(self.images, 'image')} to extract, {self.cache_bytes / 2**20:,.0f} MiB on disk, "
-            f"{self.memory_bytes / 2**20:,.0f} MiB of moments, about {_duration(self.seconds)}."
+            f"{self.memory_bytes / 2**20:,.0f} MiB of memory, about {_duration(self.seconds)}."
         )
 
 
@@ -66,8 +69,12 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         networks=len({id(n) for c in comparisons for n in c.networks}),
         conditions=len({images.fingerprint for c in comparisons for images in c.all_stimuli}),
         images=sum(len(images) for _, images in missing),
-        cache_bytes=sum(4 * values_per_stimulus(n) * len(images) for n, images in missing),
-        memory_bytes=min(max(_moments(c, cfg.metric.folds) for c in comparisons), cfg.memory_gb * 2**30),
+        cache_bytes=sum(
+            4 * values_per_stimulus(n) * len(images)
+            for n, images in missing
+            if is_kept(n, images, Path(cfg.cache), cfg.cache_gb)
+        ),
+        memory_bytes=min(max(_memory(cfg, c) for c in comparisons), cfg.memory_gb * 2**30),
         seconds=drawing + running + _scoring_seconds(cfg, comparisons),
     )
 
@@ -99,20 +106,30 @@ def _forward_seconds(missing: Sequence[tuple[Network, Stimuli]], device: torch.d
     return found
 
 
-def _widths(comparison: Comparison) -> tuple[dict[str, int], dict[str, int]]:
-    x, y = (
+def _sizes(comparison: Comparison) -> list[dict[str, tuple[int, int]]]:
+    """Positions and units of each layer of x, and of y."""
+    return [
         {
-            label: units.size(side[i].layers[layer].shape, side[i].units.value)[1]
-            for label, (i, layer) in labels(side).items()
+            label: units.size(side[i].layers[name].shape, side[i].units.value)
+            for label, (i, name) in labels(side).items()
         }
         for side in (comparison.x, comparison.y)
-    )
-    return x, y
+    ]
 
 
-def _moments(comparison: Comparison, folds: int) -> float:
-    x, y = _widths(comparison)
-    return (1 + len(comparison.conditions)) * bytes_of_moments(x, y, comparison.pairs, folds)
+def _parted(cfg: Config, c: Comparison, x: dict[str, int], y: dict[str, int]) -> tuple[list[Pair], list[Pair]]:
+    """Pairs that are scored by moments, and by Gram matrices."""
+    metrics = [m.value for m in cfg.metric.names]
+    plain = not c.conditions and not cfg.null.kinds
+    wide_ones = {(a, b) for a, b in c.pairs if plain and wide.applies((x[a], y[b]), len(c.stimuli), metrics)}
+    return [p for p in c.pairs if p not in wide_ones], [p for p in c.pairs if p in wide_ones]
+
+
+def _memory(cfg: Config, c: Comparison) -> float:
+    x, y = ({label: width for label, (_, width) in side.items()} for side in _sizes(c))
+    narrow, wide_ones = _parted(cfg, c, x, y)
+    moments = (1 + len(c.conditions)) * bytes_of_moments(x, y, narrow, cfg.metric.folds)
+    return max(moments, wide.cost(wide_ones, len(c.stimuli), 2 * len(cfg.metric.names)) if wide_ones else 0)
 
 
 def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
@@ -123,12 +140,17 @@ def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
     rate = 2 * 512**3 / (time.perf_counter() - start)
     operations = 0.0
     for c in comparisons:
-        x, y = _widths(c)
+        sizes = _sizes(c)
+        (positions, _), (x, y) = ([{n: size[i] for n, size in s.items()} for s in sizes] for i in range(2))
+        narrow, wide_ones = _parted(cfg, c, x, y)
         protocols = len(cfg.axis.protocols) if isinstance(cfg.axis, OodConfig) else 1
         times = protocols * len(c.conditions) or 1
-        products = sum(n * n for n in (*x.values(), *y.values())) + sum(x[a] * y[b] for a, b in c.pairs)
-        fits = sum(max(x[a], y[b]) * x[a] * y[b] for a, b in c.pairs)
+        products = sum(positions[a] * x[a] * y[b] for a, b in narrow)
+        products += sum(positions[a] * x[a] ** 2 for a in {a for a, _ in narrow})
+        products += sum(y[b] ** 2 * positions[a] for b, a in {b: a for a, b in narrow}.items())
+        fits = sum(max(x[a], y[b]) * x[a] * y[b] for a, b in narrow)
         operations += times * (2 * len(c.stimuli) * products + _FITS * cfg.metric.folds * fits)
+        operations += len(c.stimuli) ** 2 * sum(_GRAM * (x[a] + y[b] + len(c.stimuli)) for a, b in wide_ones)
     return operations / rate
 
 

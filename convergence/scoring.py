@@ -130,7 +130,12 @@ def _score(
     tables: list[list[pd.DataFrame]] = [[] for _ in others or (None,)]
     drawn = Drawn(options.null) if options.null else None
     # Draws of chance and other stimuli are scored by moments alone.
-    by_gram = [p for p in applicable if not others and drawn is None and wide.applies(x, y, p, metrics)]
+    plain = not others and drawn is None
+    by_gram = [
+        (a, b)
+        for a, b in applicable
+        if plain and x.positions[a] == 1 and wide.applies((x.layers[a], y.layers[b]), x.rows, metrics)
+    ]
     if by_gram:
         ways = DIRECTIONS[options.directions]
         more: Any = {"device": options.device, "budget": budget, "advance": options.advance}

@@ -25,10 +25,9 @@ _BYTES = 8  # of a float64
 _CONSTANT = 1e-14  # share of what P could carry, below which a prediction's variance is rounding
 
 
-def applies(x: Any, y: Any, pair: Pair, metrics: Sequence[str]) -> bool:
+def applies(widths: tuple[int, int], rows: int, metrics: Sequence[str]) -> bool:
     """Whether a pair is scored from this side: more units than stimuli, and no metric that needs all correlations."""
-    wide = max(x.layers[pair[0]], y.layers[pair[1]]) > x.rows
-    return wide and x.positions[pair[0]] == 1 and set(metrics) <= set(METRICS)
+    return max(widths) > rows and set(metrics) <= set(METRICS)
 
 
 def score(

@@ -42,7 +42,7 @@ def ratios(network: Network, stimuli: Stimuli, batch: int, device: torch.device,
 
     def ours() -> None:
         folder = Path(tempfile.mkdtemp())
-        extract(network, stimuli, cache=folder, device=device, batch_size=batch, workers=0, memory_gb=2)
+        extract(network, stimuli, cache=folder, device=device, batch_size=batch, workers=0)
         shutil.rmtree(folder)
 
     found = []

@@ -16,8 +16,9 @@ from convergence.activations import extract, taps
 from convergence.cache import Cached
 from convergence.config import Precision, ShapesConfig, Units
 from convergence.errors import UserError
+from convergence.hashing import hash_tensors
 from convergence.hooks import refuse_compiled, tensor_of
-from convergence.models.network import Network, describe, hash_weights
+from convergence.models.network import Network, describe
 from convergence.models.preprocess import PixelPreprocess
 from convergence.stimuli import load
 from convergence.stimuli.base import Stimuli
@@ -40,13 +41,13 @@ def network(build: Callable[[], nn.Module], units: Units | None = None, layers: 
             return build().eval()
 
     tapped, rule = describe(seeded(), torch.zeros(1, 3, 32, 32), layers, units, "net")
-    state = hash_weights(seeded().state_dict())
+    state = hash_tensors(seeded().state_dict())
     return Network("net", "seed0", 0, 1, 1.0, state, tapped, rule, PixelPreprocess(None), None, seeded)
 
 
 def responses(net: Network, stimuli: Stimuli, place: Path) -> Cached:
     device = torch.device("cpu")
-    return extract(net, stimuli, cache=place, device=device, batch_size=8, workers=0, memory_gb=1)
+    return extract(net, stimuli, cache=place, device=device, batch_size=8, workers=0)
 
 
 class Wrapped(nn.Module):

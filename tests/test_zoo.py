@@ -86,7 +86,7 @@ def test_every_architecture_extracts_and_scores_with_random_weights(tmp_path: Pa
         (network,) = library.untrained(model)
         layers, units, _ = ZOO[choice]
         cpu = torch.device("cpu")
-        found = extract(network, stimuli, cache=tmp_path, device=cpu, batch_size=10, workers=0, memory_gb=1)
+        found = extract(network, stimuli, cache=tmp_path, device=cpu, batch_size=10, workers=0)
         assert (len(found.layers), sum(found.layers.values())) == (layers, units)
         if before is not None:
             pairs = corresponding(before[0], network)
