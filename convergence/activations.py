@@ -7,6 +7,7 @@ comes first extracts them, a killed job loses at most a chunk, and no more than 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
@@ -21,6 +22,8 @@ from convergence.answers import AnswerReader
 from convergence.cache import ANSWER, Cached, Entry
 from convergence.config import Units
 from convergence.errors import UserError
+from convergence.hooks import refuse_compiled, response, tensor_of
+from convergence.loading import Clock, Loader, workers_for
 from convergence.stimuli.base import digest
 
 _VERSION = 3  # of the extraction: raise it whenever the numbers change
@@ -35,9 +38,9 @@ def extract(
     cache: Path,
     device: torch.device,
     batch_size: int,
-    workers: int,
-    memory_gb: float,
+    workers: int | None,
     advance: Callable[[int], None] = lambda n: None,
+    clock: Clock | None = None,
 ) -> Cached:
     """Responses of all tapped layers to all stimuli, from the cache or by one forward pass.
 
@@ -45,13 +48,15 @@ def extract(
     ----------
     network : a :class:`convergence.models.network.Network`.
     stimuli : a :class:`convergence.stimuli.base.Stimuli`.
+    workers : processes that prepare images; None: as many as there are cores, if the device is a GPU.
     advance : told of every n stimuli done.
+    clock : told how long this takes, and how long the device waits for images.
 
     Raises
     ------
     UserError
-        If a response is not finite (the layer and the stimulus), the batch axis is not the stimulus axis, the module is
-        compiled or scripted, or ``units=flatten`` would take more memory than there is.
+        If a response is not finite (the layer and the stimulus), the batch axis is not the stimulus axis, or the module
+        is compiled or scripted.
     """
     entry = entry_of(network, stimuli, cache)
     found = entry.open()
@@ -59,14 +64,12 @@ def extract(
         advance(len(stimuli))
         return found
     per_stimulus = values_per_stimulus(network)
-    if network.units is Units.flatten and per_stimulus * 4 * batch_size > memory_gb * 2**30:
-        raise UserError(
-            f"units=flatten gives {per_stimulus:,} units of {network.model}, {per_stimulus * 4 / 2**20:.0f} MiB "
-            f"for each stimulus and more than memory_gb={memory_gb:g} for a batch of {batch_size}: tap fewer layers, "
-            "or use units=center."
-        )
     chunk = max(1, min(len(stimuli), _CHUNK_BYTES // (4 * per_stimulus)))
-    _fill(entry, network, stimuli, device, batch_size, workers, chunk, advance)
+    clock = clock or Clock()
+    loader = Loader(network.preprocess, stimuli, cache, batch_size, workers_for(workers, device), device, clock)
+    start = time.perf_counter()
+    _fill(entry, network, loader, chunk, advance)
+    clock.total += time.perf_counter() - start
     found = entry.open()
     assert found is not None
     return found
@@ -82,6 +85,7 @@ def entry_of(network: Any, stimuli: Any, cache: Path) -> Entry:
         stimuli.fingerprint,
         list(network.layers),
         network.units.value,
+        network.precision.value,
     )
     return Entry(cache / "activations" / key[:24])
 
@@ -91,58 +95,73 @@ def values_per_stimulus(network: Any) -> int:
     return sum(prod(rules.size(layer.shape, network.units.value)) for layer in network.layers.values())
 
 
-def _fill(
-    entry: Entry,
-    network: Any,
-    stimuli: Any,
-    device: torch.device,
-    batch_size: int,
-    workers: int,
-    chunk: int,
-    advance: Callable[[int], None],
-) -> None:
+def _fill(entry: Entry, network: Any, loader: Loader, chunk: int, advance: Callable[[int], None]) -> None:
     """Write the chunks that are missing, then the entry's index."""
-    model = network.build().to(device)
-    _refuse_compiled(model, network.model)
-    model = model.to(memory_format=torch.channels_last)
-    reader = AnswerReader(stimuli, network.classes)
+    stimuli = loader.stimuli
     starts = [s for s in range(0, len(stimuli), chunk) if not entry.has_chunk(s)]
-    with taps(model, list(network.layers), network.units) as taken:
-        advance(len(stimuli) - sum(min(chunk, len(stimuli) - s) for s in starts))
-        for start in starts:
-            stop = min(start + chunk, len(stimuli))
-            parts: list[dict[str, Tensor]] = []
-            for indices, images in _batches(network, stimuli, range(start, stop), batch_size, workers):
-                for kept in _forward(model, images, device, taken, reader):
-                    parts.append(kept)
-                advance(len(indices))
-            joined = {layer: torch.cat([p[layer] for p in parts]) for layer in parts[0]}
-            _check(joined, network, stimuli, start, stop)
-            entry.write_chunk(start, joined)
+    missing = [range(s, min(s + chunk, len(stimuli))) for s in starts]
+    advance(len(stimuli) - sum(map(len, missing)))
+    passes = forward(network, on_device(network, loader.device), loader, missing, list(network.layers))
+    for rows in missing:
+        parts: list[dict[str, Tensor]] = []
+        done = 0
+        while done < len(rows):
+            kept = next(passes)
+            parts.append(kept)
+            done += len(next(iter(kept.values())))
+            advance(len(next(iter(kept.values()))))
+        # Off the device at once: within a chunk it need not wait for what it has computed to be copied.
+        joined = {layer: torch.cat([p[layer] for p in parts]).cpu() for layer in parts[0]}
+        _check(joined, network, stimuli, rows)
+        entry.write_chunk(rows.start, joined)
     entry.finish(list(network.layers), stimuli.ids, stimuli.labels)
 
 
+def on_device(network: Any, device: torch.device) -> nn.Module:
+    """The network, ready for :func:`forward`."""
+    model = network.build().to(device)
+    refuse_compiled(model, network.model)
+    return model.to(memory_format=torch.channels_last)
+
+
+def forward(
+    network: Any, model: nn.Module, loader: Loader, parts: Sequence[range], layers: Sequence[str]
+) -> Iterator[dict[str, Tensor]]:
+    """Units of the layers, (n, N) or (n, P, N) float32 on the device, and answers, batch by batch of the parts."""
+    reader = AnswerReader(loader.stimuli, network.classes)
+    with taps(model, layers, network.units) as taken:
+        for pixels in loader.batches(parts):
+            yield from _forward(network, model, pixels, loader.device, taken, reader)
+
+
 def _forward(
-    model: nn.Module, images: Tensor, device: torch.device, taken: dict[str, Tensor], reader: AnswerReader
+    network: Any,
+    model: nn.Module,
+    pixels: Tensor,
+    device: torch.device,
+    taken: dict[str, Tensor],
+    reader: AnswerReader,
 ) -> Iterator[dict[str, Tensor]]:
     """Units of one batch, and its answers where its outputs are understood.
 
     A batch that does not fit on the device is halved.
     """
+    dtype = getattr(torch, network.precision.value)
     try:
-        with torch.inference_mode():
-            logits = model(images.to(device, non_blocking=True).contiguous(memory_format=torch.channels_last))
-        kept = {layer: units.float().cpu() for layer, units in taken.items()}
-        answers = reader.read(logits) if isinstance(logits, Tensor) and logits.ndim == 2 else None
-        if answers is not None:
-            kept[ANSWER] = answers[:, None].cpu()
+        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
+            images = network.preprocess.normalise(pixels.to(device, non_blocking=True))
+            logits = tensor_of(model(images.contiguous(memory_format=torch.channels_last)))
+            kept = {layer: units.float() for layer, units in taken.items()}
+            answers = reader.read(logits) if logits is not None and logits.ndim == 2 else None
+            if answers is not None:
+                kept[ANSWER] = answers[:, None]
     except torch.cuda.OutOfMemoryError:
-        if len(images) == 1:
+        if len(pixels) == 1:
             raise
-        _log.warning("a batch of %d did not fit on the device and was halved.", len(images))
+        _log.warning("a batch of %d did not fit on the device and was halved.", len(pixels))
         torch.cuda.empty_cache()
-        for half in images.chunk(2):
-            yield from _forward(model, half, device, taken, reader)
+        for half in pixels.chunk(2):
+            yield from _forward(network, model, half, device, taken, reader)
         return
     yield kept
 
@@ -168,13 +187,17 @@ def taps(model: nn.Module, layers: Sequence[str], units: Units) -> Iterator[dict
         calls.clear()
 
     def keep(name: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
             again = calls.get(name, 0)
             calls[name] = again + 1
             label = f"{name}:{again}" if again else name
             if label not in wanted:
                 return
-            tensor = output[0] if isinstance(output, tuple | list) else output
+            tensor = response(module, output)
+            if tensor is None:
+                raise UserError(
+                    f"layer '{name}' gives no tensor, so it can't be tapped; choose others with model.layers."
+                )
             if len(tensor) != batch:
                 raise UserError(
                     f"layer '{name}' gives {len(tensor)} rows for {batch} images: its first axis is not the "
@@ -196,46 +219,13 @@ def taps(model: nn.Module, layers: Sequence[str], units: Units) -> Iterator[dict
             handle.remove()
 
 
-def _refuse_compiled(model: nn.Module, name: str) -> None:
-    if isinstance(model, torch.jit.ScriptModule) or hasattr(model, "_orig_mod"):
-        raise UserError(f"{name} is compiled or scripted, and its layers can't be tapped: give the plain module.")
-
-
-def _batches(
-    network: Any, stimuli: Any, rows: range, batch_size: int, workers: int
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Batches of input, prepared by worker processes if there are any."""
-    batches = [list(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size)]
-    prepare = _Prepare(network.preprocess, stimuli, batches)
-    if workers == 0 or len(batches) == 1:
-        images: Any = map(prepare.__getitem__, range(len(batches)))
-    else:
-        from torch.utils.data import DataLoader
-
-        images = DataLoader(prepare, batch_size=None, num_workers=min(workers, len(batches)))  # type: ignore[arg-type]
-    yield from zip(batches, images, strict=True)
-
-
-class _Prepare:
-    """What the workers do: the i-th batch of input."""
-
-    def __init__(self, preprocess: Any, stimuli: Any, batches: list[list[int]]) -> None:
-        self.preprocess, self.stimuli, self.batches = preprocess, stimuli, batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, i: int) -> Tensor:
-        return self.preprocess(self.stimuli, self.batches[i])
-
-
-def _check(parts: dict[str, Tensor], network: Any, stimuli: Any, start: int, stop: int) -> None:
+def _check(parts: dict[str, Tensor], network: Any, stimuli: Any, rows: range) -> None:
     for layer, values in parts.items():
-        if len(values) != stop - start:
-            raise UserError(f"layer '{layer}' of {network.model} gave {len(values)} rows for {stop - start} stimuli.")
+        if len(values) != len(rows):
+            raise UserError(f"layer '{layer}' of {network.model} gave {len(values)} rows for {len(rows)} stimuli.")
         if values.is_floating_point() and not bool(torch.isfinite(values).all()):
             row = int((~torch.isfinite(values.reshape(len(values), -1)).all(dim=1)).nonzero()[0])
             raise UserError(
                 f"layer '{layer}' of {network.model} ({network.weights}) has a NaN or infinite response to stimulus "
-                f"{stimuli.ids[start + row]}: check the weights and that image."
+                f"{stimuli.ids[rows[row]]}: check the weights and that image."
             )

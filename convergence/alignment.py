@@ -137,6 +137,9 @@ class Arrays:
     def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Tensor]:
         return {name: self._tensors[name][start:stop] for name in names}
 
+    def columns(self, name: str, start: int, stop: int) -> Tensor:
+        return self._tensors[name][:, start:stop]
+
 
 def select_pairs(x: Any, y: Any, pairs: str | Sequence[Pair]) -> list[Pair]:
     """Names of the layer pairs: ``all``, ``matched`` (i-th with i-th), or a list that is checked."""

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -39,19 +40,23 @@ class Entry:
 
     def has_chunk(self, start: int) -> bool:
         """Whether the chunk is there and whole; a broken one is removed, with a warning."""
+        return self.chunk(start) is not None
+
+    def chunk(self, start: int) -> dict[str, Tensor] | None:
+        """The chunk if it is there and whole; a broken one is removed, with a warning."""
         path = self._chunk(start)
         if not path.exists():
-            return False
+            return None
         try:
             with safe_open(path, framework="pt") as handle:
                 tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-                good = handle.metadata()["checksum"] == hash_tensors(tensors)
+                if handle.metadata()["checksum"] == hash_tensors(tensors):
+                    return tensors
         except Exception:
-            good = False
-        if not good:
-            _log.warning("%s is broken and is extracted again.", path)
-            path.unlink(missing_ok=True)
-        return good
+            pass
+        _log.warning("%s is broken and is extracted again.", path)
+        path.unlink(missing_ok=True)
+        return None
 
     def write_chunk(self, start: int, tensors: dict[str, Tensor]) -> None:
         tensors = {name: t.contiguous() for name, t in tensors.items()}
@@ -119,17 +124,25 @@ class Cached:
                     parts[name].append(handle.get_slice(name)[low - begin : high - begin])
         return {name: torch.cat(found) if len(found) > 1 else found[0] for name, found in parts.items()}
 
+    def columns(self, name: str, start: int, stop: int) -> Tensor:
+        """Responses of units start … stop - 1 of a layer to all stimuli."""
+        parts = []
+        for path in self._chunks.values():
+            with safe_open(path, framework="pt") as handle:
+                parts.append(handle.get_slice(name)[:, start:stop])
+        return torch.cat(parts)
+
 
 class Joined:
     """Responses of several networks side by side, as one Representation.
 
     Parameters
     ----------
-    parts : the networks' responses to the same stimuli.
+    parts : the networks' responses to the same stimuli: :class:`Cached`, or computed when read.
     labels : name of each layer of the whole → which part it is of, and its name there.
     """
 
-    def __init__(self, parts: Sequence[Cached], labels: Mapping[str, tuple[int, str]]) -> None:
+    def __init__(self, parts: Sequence[Any], labels: Mapping[str, tuple[int, str]]) -> None:
         self.parts, self._labels = parts, labels
         self.rows = parts[0].rows
         self.layers = {label: parts[i].layers[name] for label, (i, name) in labels.items()}
@@ -143,3 +156,8 @@ class Joined:
             wanted.setdefault(i, []).append(name)
         found = {i: self.parts[i].read(those, start, stop) for i, those in wanted.items()}
         return {label: found[self._labels[label][0]][self._labels[label][1]] for label in names}
+
+    def columns(self, name: str, start: int, stop: int) -> Tensor:
+        """Responses of units start … stop - 1 of a layer to all stimuli."""
+        i, inner = self._labels[name]
+        return self.parts[i].columns(inner, start, stop)

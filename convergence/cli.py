@@ -195,11 +195,15 @@ def _figure(words: list[str]) -> int:
     if words[0] == "shifts":
         return _shifts(words[1:])
     from convergence import figures, results
+    from convergence.figures import figure1
 
     table = results.read(words)
     for axis, rows in table.groupby("axis"):
         place = _common(words) / (f"{axis}-figures" if table.run.nunique() > 1 else "")
         for path in figures.draw(rows, place):
+            print(path)
+    if set(figure1.AXES) <= set(table.axis):
+        for path in figure1.draw(table, _common(words)):
             print(path)
     return 0
 

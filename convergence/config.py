@@ -67,6 +67,21 @@ class Units(Enum):
     cls = "cls"
 
 
+class Precision(Enum):
+    """Of the forward pass alone: units are kept as float32, their moments as float64."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class Transform(Enum):
+    """How images become a network's input where it is not the model's own way; the normalisation stays the model's."""
+
+    crop = "crop"  # the short side to the input's size, then the centre
+    stretch = "stretch"  # both sides to the input's size: the whole image
+
+
 class OnError(Enum):
     stop = "stop"
     skip = "skip"
@@ -125,6 +140,7 @@ class DatasetConfig:
     stimuli: int | None = _number(2000, least=1)
     seed: int = 0  # of the drawing, or of which images are chosen
     train_images: int | None = _number(None, least=1)  # how many images recipes are trained on (null: all)
+    transform: Transform | None = None  # null: the model's own, or crop where model.image_size is given
     # Of axis=ood alone: which images are out of distribution.
     shifts: ShiftSource = ShiftSource.generated
     shifts_root: str | None = None  # the folder of those that lie on disk
@@ -186,7 +202,8 @@ class ModelConfig:
     name: str = MISSING
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     layers: list[str] | None = None  # patterns (shell style) on module names; null: the default layers
-    units: Units | None = None  # null: center for maps, cls for tokens
+    units: Units | None = None  # null: center for maps, cls for tokens (mean in networks without a class token)
+    precision: Precision = Precision.float32  # of the forward pass; the narrower ones by autocast
     image_size: int | None = _number(None, least=1)  # null: the model's own, for recipes the images' own
 
 
@@ -203,8 +220,12 @@ class LibraryConfig(ModelConfig):
 
     library: Library = MISSING
     weights: list[str] | None = None  # the library's own, by name or tag
-    # The user's files: a path, a pattern such as runs/seed_{seed}/epoch_{epoch}.pth, or a list of these.
+    # The user's files: a path, a pattern such as runs/seed_{seed}/epoch_{epoch}.pth, package:NAME/FILE for one inside
+    # of an installed Python package, or a list of these.
     checkpoints: Any = None
+    # Renames the weights in them: regular expression → replacement, one after the other, on every name. Of a list, the
+    # element is taken whose number the first group has captured.
+    key_map: dict[str, Any] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- metric, axis, the whole
@@ -281,8 +302,9 @@ class Config:
     cache: str = "${output}/.cache"
     device: str = "auto"
     batch_size: int = _number(256, least=1)
-    workers: int = _number(0, least=0)
+    workers: int | None = _number(None, least=0)  # processes that prepare images; null: for a GPU one per core
     memory_gb: float = _number(2.0, above=0)
+    cache_gb: float = _number(100.0, above=0)  # larger responses of one network are computed anew for each pass
     force: bool = False
     figures: bool = True
     progress: bool = True

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import torch
 
-from convergence import nulls, unfitted, units
+from convergence import nulls, unfitted, units, wide
 from convergence.activations import entry_of, values_per_stimulus
 from convergence.axes import Comparison, labels
 from convergence.config import Config, OodConfig
 from convergence.metrics.catalogue import MEASURES
 from convergence.models.network import Network
+from convergence.moments import Pair
+from convergence.representations import is_kept
 from convergence.runs import metrics_of
 from convergence.scoring import bytes_of_moments
 from convergence.stimuli.base import Stimuli
@@ -23,6 +25,7 @@ from convergence.stimuli.base import Stimuli
 _SAMPLE = 8  # images that the time for all is judged by
 _FITS = 150  # floating-point operations per unit cubed that one fold's decompositions and assignments take, about
 _RANKS = 2000  # operations that ordering takes per pair of stimuli, about
+_GRAM = 20  # the same per stimulus squared and unit of a pair that goes by Gram matrices
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Estimate:
     comparisons, networks, conditions : how many; conditions are sets of stimuli.
     images : forward passes.
     cache_bytes : that the responses will take on disk.
-    memory_bytes : of moments or of a fold's responses, at most the budget.
+    memory_bytes : of moments, Gram matrices or a fold's responses, at most the budget.
     seconds : of extraction and of scoring, about.
     """
 
@@ -51,7 +54,7 @@ class Estimate:
         return (
             f"{_count(self.comparisons, 'comparison')} of {_count(self.networks, 'network')}{sets}: "
             f"{_count(self.images, 'image')} to extract, {self.cache_bytes / 2**20:,.0f} MiB on disk, "
-            f"{self.memory_bytes / 2**20:,.0f} MiB of moments, about {_duration(self.seconds)}."
+            f"{self.memory_bytes / 2**20:,.0f} MiB of memory, about {_duration(self.seconds)}."
         )
 
 
@@ -70,7 +73,11 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         networks=len({id(n) for c in comparisons for n in c.networks}),
         conditions=len({images.fingerprint for c in comparisons for images in c.all_stimuli}),
         images=sum(len(images) for _, images in missing),
-        cache_bytes=sum(4 * values_per_stimulus(n) * len(images) for n, images in missing),
+        cache_bytes=sum(
+            4 * values_per_stimulus(n) * len(images)
+            for n, images in missing
+            if is_kept(n, images, Path(cfg.cache), cfg.cache_gb)
+        ),
         memory_bytes=min(max(_memory(cfg, c) for c in comparisons), cfg.memory_gb * 2**30),
         seconds=drawing + running + _scoring_seconds(cfg, comparisons),
     )
@@ -103,29 +110,39 @@ def _forward_seconds(missing: Sequence[tuple[Network, Stimuli]], device: torch.d
     return found
 
 
-def _widths(comparison: Comparison) -> tuple[dict[str, int], dict[str, int]]:
-    x, y = (
+def _sizes(comparison: Comparison) -> list[dict[str, tuple[int, int]]]:
+    """Positions and units of each layer of x, and of y."""
+    return [
         {
-            label: units.size(side[i].layers[layer].shape, side[i].units.value)[1]
-            for label, (i, layer) in labels(side).items()
+            label: units.size(side[i].layers[name].shape, side[i].units.value)
+            for label, (i, name) in labels(side).items()
         }
         for side in (comparison.x, comparison.y)
-    )
-    return x, y
+    ]
 
 
-def _memory(cfg: Config, comparison: Comparison) -> float:
-    (x, y), folds = _widths(comparison), cfg.metric.folds
-    metrics = metrics_of(cfg)
-    without = [m for m in metrics if not MEASURES[m].fitted]
-    read = unfitted.cost(x, y, comparison.pairs, _in_fold(cfg, comparison), without) if without else 0.0
-    if len(without) == len(metrics):
-        return read
-    return max(read, (1 + len(comparison.conditions)) * bytes_of_moments(x, y, comparison.pairs, folds))
+def _parted(cfg: Config, c: Comparison, x: dict[str, int], y: dict[str, int]) -> tuple[list[Pair], list[Pair]]:
+    """Pairs whose maps are fitted from moments, and from Gram matrices."""
+    fitted = [m for m in metrics_of(cfg) if MEASURES[m].fitted]
+    plain = not c.conditions and not cfg.null.kinds
+    wide_ones = {(a, b) for a, b in c.pairs if plain and wide.applies((x[a], y[b]), len(c.stimuli), fitted)}
+    return [p for p in c.pairs if p not in wide_ones], [p for p in c.pairs if p in wide_ones]
 
 
-def _in_fold(cfg: Config, comparison: Comparison) -> int:
-    return math.ceil(len(comparison.stimuli) / cfg.metric.folds)
+def _memory(cfg: Config, c: Comparison) -> float:
+    x, y = ({label: width for label, (_, width) in side.items()} for side in _sizes(c))
+    fitted, without = ([m for m in metrics_of(cfg) if MEASURES[m].fitted is kind] for kind in (True, False))
+    narrow, wide_ones = _parted(cfg, c, x, y)
+    needs = [unfitted.cost(x, y, c.pairs, _in_fold(cfg, c), without)] if without else []
+    if fitted and narrow:
+        needs.append((1 + len(c.conditions)) * bytes_of_moments(x, y, narrow, cfg.metric.folds))
+    if fitted and wide_ones:
+        needs.append(wide.cost(wide_ones, len(c.stimuli), 2 * len(fitted)))
+    return max(needs)
+
+
+def _in_fold(cfg: Config, c: Comparison) -> int:
+    return math.ceil(len(c.stimuli) / cfg.metric.folds)
 
 
 def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
@@ -138,13 +155,18 @@ def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
     rounds = null.rounds([metric.value for metric in cfg.metric.names]) if null else 1
     operations = 0.0
     for c in comparisons:
-        x, y = _widths(c)
+        sizes = _sizes(c)
+        (positions, _), (x, y) = ([{n: size[i] for n, size in s.items()} for s in sizes] for i in range(2))
+        narrow, wide_ones = _parted(cfg, c, x, y)
         protocols = len(cfg.axis.protocols) if isinstance(cfg.axis, OodConfig) else 1
         times = protocols * len(c.conditions) or 1
-        products = sum(n * n for n in (*x.values(), *y.values())) + sum(x[a] * y[b] for a, b in c.pairs)
-        fits = sum(max(x[a], y[b]) * x[a] * y[b] for a, b in c.pairs)
+        products = sum(positions[a] * x[a] * y[b] for a, b in narrow)
+        products += sum(positions[a] * x[a] ** 2 for a in {a for a, _ in narrow})
+        products += sum(y[b] ** 2 * positions[a] for b, a in {b: a for a, b in narrow}.items())
+        fits = sum(max(x[a], y[b]) * x[a] * y[b] for a, b in narrow)
         if any(MEASURES[m].fitted for m in metrics_of(cfg)):
             operations += times * (2 * len(c.stimuli) * products + rounds * _FITS * cfg.metric.folds * fits)
+            operations += len(c.stimuli) ** 2 * sum(_GRAM * (x[a] + y[b] + len(c.stimuli)) for a, b in wide_ones)
         if any(not MEASURES[m].fitted for m in metrics_of(cfg)):
             tables = _in_fold(cfg, c) ** 2 * (sum(x.values()) + sum(y.values()) + _RANKS * (len(x) + len(y)))
             operations += times * cfg.metric.folds * (2 * _in_fold(cfg, c) * products + 2 * tables)

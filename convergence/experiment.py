@@ -79,7 +79,7 @@ def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
         table = _score(cfg, comparison, representations, device)
         results.write_shard(folder, comparison.name, table.assign(run=folder.name.rsplit("-", 1)[1]))
     table = results.merge(folder, [c.name for c in comparisons])
-    results.write_manifest(folder, manifest(cfg, device, comparisons, started))
+    results.write_manifest(folder, manifest(cfg, device, comparisons, representations.clock, started))
     return table
 
 

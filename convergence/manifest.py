@@ -14,14 +14,18 @@ import torch
 
 from convergence.axes import Comparison
 from convergence.config import Config
+from convergence.loading import Clock
 from convergence.runs import plain
 
 
-def manifest(cfg: Config, device: torch.device, comparisons: Sequence[Comparison], started: float) -> dict[str, Any]:
+def manifest(
+    cfg: Config, device: torch.device, comparisons: Sequence[Comparison], clock: Clock, started: float
+) -> dict[str, Any]:
     """The resolved config, versions, device, stimuli and networks with their hashes, wall time and peak memory.
 
     Parameters
     ----------
+    clock : of this run's extraction, as far as it was not done before.
     started : the run's begin, by ``time.monotonic``.
     """
     versions = {"python": platform.python_version()}
@@ -48,10 +52,12 @@ def manifest(cfg: Config, device: torch.device, comparisons: Sequence[Comparison
                 "weights_hash": n.weights_hash,
                 "preprocess": n.preprocess.describe(),
                 "units": n.units.value,
+                "precision": n.precision.value,
                 "layers": {name: {"kind": layer.kind, "shape": layer.shape} for name, layer in n.layers.items()},
             }
             for n in networks.values()
         ],
+        "extraction": {"seconds": round(clock.total, 2), "waiting_for_images": round(clock.share, 3)},
         "wall_seconds": round(time.monotonic() - started, 2),
         "peak_memory_mib": round(peak / (1024 if sys.platform != "darwin" else 2**20)),
     }

@@ -14,7 +14,10 @@ from convergence.models import patterns
 from convergence.stimuli.base import digest
 
 # Options that change no number: they stay out of the hash that names the run.
-_RUNTIME = ("output", "cache", "device", "batch_size", "workers", "memory_gb", "force", "figures", "progress", "debug")
+_RUNTIME = (
+    *("output", "cache", "device", "batch_size", "workers", "memory_gb", "cache_gb"),
+    *("force", "figures", "progress", "debug"),
+)
 
 
 def run_folder(cfg: Config) -> Path:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergence import folds as kfold
-from convergence import null_rows, null_scores, unfitted
+from convergence import null_rows, null_scores, unfitted, wide
 from convergence.errors import UserError
 from convergence.metrics import catalogue, cca, linear, matching, partial_matching, procrustes, scores
 from convergence.metrics.catalogue import MEASURES, METRICS
@@ -160,7 +160,18 @@ def _fitted(
     def cost(block: Sequence[Pair]) -> float:
         return (1 + len(others)) * bytes_of_moments(x.layers, y.layers, block, options.folds) + kept(block)
 
-    for tile in _tiles(x, y, pairs, cost, budget):
+    # Draws of chance and other stimuli are scored by moments alone.
+    plain = not others and drawn is None
+    by_gram = [
+        (a, b)
+        for a, b in pairs
+        if plain and x.positions[a] == 1 and wide.applies((x.layers[a], y.layers[b]), x.rows, metrics)
+    ]
+    if by_gram:
+        more: Any = {"device": options.device, "budget": budget, "advance": options.advance}
+        yield [wide.score(x, y, by_gram, fold, metrics=metrics, directions=directions, **more)]  # type: ignore[arg-type]
+    by_moments = [p for p in pairs if p not in set(by_gram)]
+    for tile in _tiles(x, y, by_moments, cost, budget):
         step = options.chunk or _chunk(x, y, tile, budget)
         moments = accumulate(x, y, tile, fold, device=options.device, chunk=step)
         held_out = [accumulate(a, b, tile, fold, device=options.device, chunk=step, origin=moments) for a, b in others]
@@ -278,7 +289,8 @@ def _tiles(
             a, b = block[0]
             raise UserError(
                 f"scoring {a} × {b} ({x.layers[a]:,} × {y.layers[b]:,} units) takes {cost / 2**30:.1f} GiB, more "
-                f"than memory_gb={budget / 2**30:g}: raise it, or keep fewer units."
+                f"than memory_gb={budget / 2**30:g}: raise it, or keep fewer units; linear and "
+                "procrustes alone (metric.names) take more units than stimuli without them."
             )
         waiting += _halves(x, y, block)
 

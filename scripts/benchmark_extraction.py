@@ -44,7 +44,7 @@ def ratios(network: Network, stimuli: Stimuli, batch: int, device: torch.device,
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            extract(network, stimuli, cache=Path(folder), device=device, batch_size=batch, workers=0, memory_gb=2)
+            extract(network, stimuli, cache=Path(folder), device=device, batch_size=batch, workers=0)
 
     found = []
     for _ in range(repeats + 1):

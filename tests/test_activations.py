@@ -59,7 +59,7 @@ def stimuli() -> Stimuli:
 
 
 def get(net: Network, stimuli: Stimuli, place: Path, batch_size: int = 32, **more: int) -> Cached:
-    options = {"workers": 0, "memory_gb": 1.0} | more
+    options = {"workers": 0} | more
     return extract(net, stimuli, cache=place, device=torch.device("cpu"), batch_size=batch_size, **options)  # type: ignore[arg-type]
 
 
@@ -145,17 +145,6 @@ def test_a_layer_whose_first_axis_is_not_the_stimulus_is_refused() -> None:
     model = nn.Sequential(nn.Flatten(0, 1), nn.Linear(4, 4))
     with taps(model, ["1"], Units.center), pytest.raises(UserError, match="first axis is not the stimulus"):
         model(torch.zeros(2, 3, 4))
-
-
-def test_compiled_modules_are_refused() -> None:
-    scripted = torch.jit.script(nn.Linear(2, 2))
-    with pytest.raises(UserError, match="compiled or scripted"):
-        activations._refuse_compiled(scripted, "net")
-
-
-def test_flattened_maps_that_do_not_fit_are_refused_with_their_size(stimuli: Stimuli, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"units=flatten gives 1,168 units of net.*more than memory_gb"):
-        get(network(units=Units.flatten), stimuli, tmp_path, memory_gb=0.00001)  # type: ignore[arg-type]
 
 
 def test_a_full_disk_gets_one_sentence_and_leaves_no_half_file(

@@ -39,9 +39,21 @@ def fit(source: LayerSplit, targets: list[LayerSplit], cross: list[Tensor]) -> t
 
 def _penalties(values: Tensor, projected: tuple[Tensor, ...], targets: list[LayerSplit], n: int) -> Tensor:
     """The penalty with the least GCV error, for each target: (targets,)."""
-    penalties = torch.tensor(PENALTIES, dtype=values.dtype, device=values.device)
     energy = torch.stack([z.square().sum(dim=1) for z in projected], dim=1) / values[:, None]
-    total = torch.stack([t.variance_train.sum() for t in targets])
+    return least_gcv(values, energy, torch.stack([t.variance_train.sum() for t in targets]), n)
+
+
+def least_gcv(values: Tensor, energy: Tensor, total: Tensor, n: int) -> Tensor:
+    """The penalty with the least generalised cross-validation error, for each target.
+
+    Parameters
+    ----------
+    values : (r,) eigenvalues of the source's training scatter.
+    energy : (r, targets) the part of the target's training scatter that lies along each of the source's directions.
+    total : (targets,) the target's training scatter, summed over its units.
+    n : training samples.
+    """
+    penalties = torch.tensor(PENALTIES, dtype=values.dtype, device=values.device)
     outside = (total - energy.sum(dim=0)).clamp_min(0)
     # The centring takes one degree of freedom; what the source cannot reach stays in the residual. Counting both
     # by rank keeps the ratio finite where a small penalty interpolates.

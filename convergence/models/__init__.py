@@ -41,17 +41,21 @@ def trajectories(
     from convergence.models import library
 
     assert isinstance(config, LibraryConfig)
-    return library.trajectories(config, from_start=from_start)
+    return library.trajectories(config, dataset.transform, from_start=from_start)
 
 
 def untrained(config: ModelConfig, trajectories: list[list[Network]]) -> list[Network]:
-    """The same architecture before training: where the trajectories begin, else initialised from ``seeds.init``."""
+    """The same architecture before training: where the trajectories begin, else initialised from ``seeds.init``.
+
+    Images enter as they enter the trained ones.
+    """
     if all(run[0].is_untrained for run in trajectories):
         return [run[0] for run in trajectories]
     from convergence.models import library
 
     assert isinstance(config, LibraryConfig)
-    return library.untrained(config)
+    preprocess = trajectories[0][-1].preprocess
+    return [dataclasses.replace(network, preprocess=preprocess) for network in library.untrained(config)]
 
 
 def _trained_here(
@@ -61,12 +65,12 @@ def _trained_here(
     stimuli = load(dataset, "train")
     if len(stimuli.classes) < 2:
         raise UserError(f"{stimuli.name} has {len(stimuli.classes)} class: training needs at least two.")
-    preprocess = for_images(stimuli, config.image_size)
+    preprocess = for_images(stimuli, config.image_size, dataset.transform)
     shown = config.image_size or preprocess.pixels(stimuli, [0]).shape[-1]
     runs = []
     for label, init, order in seeds:
         training = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
-        key = digest(_VERSION, config.name, config.image_size, training, stimuli.fingerprint, init, order)[:12]
+        key = digest(_VERSION, config.name, preprocess.describe(), training, stimuli.fingerprint, init, order)[:12]
         build = partial(recipes.build, config.name, len(stimuli.classes), init)
         layers, units = describe(
             build().eval(), torch.zeros(1, 3, shown, shown), config.layers, config.units, config.name
@@ -102,6 +106,7 @@ def _trained_here(
                     preprocess=preprocess,
                     classes=stimuli.classes,
                     builder=partial(_restored, build, c),
+                    precision=config.precision,
                 )
                 for c in checkpoints
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,37 @@ def _unwrap(content: Any) -> dict[str, Tensor] | None:
             return inner
     tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
     return tensors or None
+
+
+def rename(state: dict[str, Tensor], key_map: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The weights under the names that ``model.key_map`` makes of theirs.
+
+    Parameters
+    ----------
+    key_map : regular expression → replacement, applied one after the other; of a list, the element is taken whose
+        number the first group has captured.
+
+    Raises
+    ------
+    UserError
+        If an expression or its replacement is malformed, or two names become one.
+    """
+    names = {name: name for name in state}
+    for expression, replacement in key_map.items():
+
+        def replaced(match: re.Match[str], by: Any = replacement) -> str:
+            return str(by[int(match[1])]) if isinstance(by, list) else match.expand(str(by))
+
+        try:
+            names = {old: re.sub(expression, replaced, new) for old, new in names.items()}
+        except (re.error, ValueError, IndexError, TypeError) as error:
+            raise UserError(f"model.key_map: '{expression}' → {replacement!r} cannot be applied ({error}).") from None
+    made: dict[str, str] = {}
+    for old, new in names.items():
+        if new in made:
+            raise UserError(f"model.key_map makes {new} of both {made[new]} and {old}: narrow its expressions.")
+        made[new] = old
+    return {names[old]: tensor for old, tensor in state.items()}
 
 
 def strip(state: dict[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from convergence.errors import UserError
+from convergence.hooks import refuse_compiled, response
 
 _SHORTCUTS = {"downsample", "shortcut"}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One module as it was called: its class, and the shape of its output without the batch axis."""
+    """One module as it was called: its class, and its response's shape, (N,), (T, N) or (C, H, W)."""
 
     kind: str
     shape: tuple[int, ...]
@@ -33,8 +34,8 @@ def called(model: nn.Module, example: Tensor) -> dict[str, Layer]:
 
     def tap(name: str, module: nn.Module) -> None:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            tensor = output[0] if isinstance(output, tuple | list) and output else output
-            if isinstance(tensor, Tensor) and tensor.ndim >= 2:
+            tensor = response(module, output)
+            if tensor is not None and tensor.ndim >= 2:
                 label, again = name, 0
                 while label in found:
                     again += 1
@@ -66,6 +67,7 @@ def choose(model: nn.Module, example: Tensor, patterns: Sequence[str] | None, na
     UserError
         If a pattern matches nothing, naming the nearest.
     """
+    refuse_compiled(model, name)
     every = called(model, example)
     if patterns is None:
         modules = dict(model.named_modules())
@@ -76,7 +78,7 @@ def choose(model: nn.Module, example: Tensor, patterns: Sequence[str] | None, na
             wanted = [
                 n for n in every if isinstance(modules[n.split(":")[0]], plain) and not _SHORTCUTS & {*n.split(".")}
             ]
-        return {n: every[n] for n in wanted}
+        return {n: every[n] for n in wanted if len(every[n].shape) <= 3}
     chosen: set[str] = set()
     for pattern in patterns:
         matches = {n for n in every if fnmatchcase(n, pattern)}

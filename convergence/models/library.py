@@ -14,15 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from convergence import torchvision_ops
-from convergence.config import Library, LibraryConfig
+from convergence.config import Library, LibraryConfig, Transform
 from convergence.errors import UserError
 from convergence.hashing import hash_tensors
 from convergence.models import checkpoints, hub, patterns
 from convergence.models.network import Network, describe
-from convergence.models.preprocess import ImagePreprocess, PixelPreprocess, Preprocess
+from convergence.models.preprocess import PixelPreprocess, Preprocess, of_timm, of_torchvision
 
 _log = logging.getLogger("convergence")
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 def names(library: Library) -> list[str]:
@@ -37,13 +36,16 @@ def names(library: Library) -> list[str]:
     return sorted(timm.list_models())
 
 
-def trajectories(config: LibraryConfig, *, from_start: bool = False) -> list[list[Network]]:
+def trajectories(
+    config: LibraryConfig, transform: Transform | None = None, *, from_start: bool = False
+) -> list[list[Network]]:
     """For each of ``weights`` and each training run among ``checkpoints``, its networks in order of training.
 
     Without weights and checkpoints, untrained ones.
 
     Parameters
     ----------
+    transform : how images become input, if not the model's own way.
     from_start : let runs that have no checkpoint before training begin with a network initialised at random.
 
     Raises
@@ -51,24 +53,30 @@ def trajectories(config: LibraryConfig, *, from_start: bool = False) -> list[lis
     UserError
         If there is no such architecture or weights, a download fails, or a checkpoint is of another architecture.
     """
-    found = [[_network(config, weights, _pretrained(config, weights))] for weights in config.weights or []]
+    fetched = [(weights, _pretrained(config, weights)) for weights in config.weights or []]
+    found = [[_network(config, transform, weights, builder)] for weights, builder in fetched]
     for number, run in enumerate(patterns.runs(patterns.listed(config.checkpoints))):
-        found.append(_trajectory(config, run, number, from_start))
-    return found or [[network] for network in untrained(config)]
+        found.append(_trajectory(config, transform, run, number, from_start))
+    return found or [[network] for network in untrained(config, transform)]
 
 
-def untrained(config: LibraryConfig) -> list[Network]:
+def untrained(config: LibraryConfig, transform: Transform | None = None) -> list[Network]:
     """Networks initialised from ``seeds.init``."""
     return [
-        _network(config, f"untrained{seed}", partial(_initialised, config, seed), seed=seed, step=0, epoch=0.0)
+        _network(
+            config, transform, f"untrained{seed}", partial(_initialised, config, seed), seed=seed, step=0, epoch=0.0
+        )
         for seed in config.seeds.init
     ]
 
 
-def _trajectory(config: LibraryConfig, run: patterns.Run, number: int, from_start: bool) -> list[Network]:
+def _trajectory(
+    config: LibraryConfig, transform: Transform | None, run: patterns.Run, number: int, from_start: bool
+) -> list[Network]:
     """The checkpoints of one training run; layers and preprocessing are looked up once, for the first."""
     first = run.files[0]
-    networks = [_network(config, run.name, partial(_own, config, first.path), run.seed, first.step, first.epoch)]
+    builder = partial(_own, config, first.path)
+    networks = [_network(config, transform, run.name, builder, run.seed, first.step, first.epoch)]
     for file in run.files[1:]:
         builder = partial(_own, config, file.path)
         weights = hash_tensors(builder().state_dict())
@@ -88,6 +96,7 @@ def _trajectory(config: LibraryConfig, run: patterns.Run, number: int, from_star
 
 def _network(
     config: LibraryConfig,
+    transform: Transform | None,
     weights: str,
     builder: Callable[[], nn.Module],
     seed: int | None = None,
@@ -95,7 +104,7 @@ def _network(
     epoch: float | None = None,
 ) -> Network:
     model = builder().eval()
-    preprocess, size = _preprocess(config, model, weights)
+    preprocess, size = _preprocess(config, model, weights, transform)
     layers, units = describe(model, torch.zeros(1, 3, size, size), config.layers, config.units, config.name)
     return Network(
         model=config.name,
@@ -109,6 +118,7 @@ def _network(
         preprocess=preprocess,
         classes=None,
         builder=builder,
+        precision=config.precision,
     )
 
 
@@ -122,6 +132,7 @@ def _create(config: LibraryConfig, classes: int | None = None) -> nn.Module:
         raise UserError(
             f"model.name={config.name} is not in {config.library.value}: the nearest are {', '.join(near)}."
         )
+    more |= _sized(config)
     if config.library is Library.torchvision:
         from torchvision import models
 
@@ -131,6 +142,18 @@ def _create(config: LibraryConfig, classes: int | None = None) -> nn.Module:
     import timm
 
     return timm.create_model(config.name, pretrained=False, **more)
+
+
+def _sized(config: LibraryConfig) -> dict[str, Any]:
+    """The argument by which architectures that take images of one size alone are made for another."""
+    if config.image_size is None:
+        return {}
+    if config.library is Library.torchvision:
+        return {"image_size": config.image_size} if config.name.startswith("vit_") else {}
+    import timm
+
+    known = timm.get_pretrained_cfg(config.name)
+    return {"img_size": config.image_size} if known is not None and known.fixed_input_size else {}
 
 
 def _initialised(config: LibraryConfig, seed: int, classes: int | None = None) -> nn.Module:
@@ -149,7 +172,7 @@ def _own(config: LibraryConfig, path: Path) -> nn.Module:
 def _state(config: LibraryConfig, path: Path) -> tuple[dict[str, Tensor], int | None]:
     """The file's weights, and how many classes they have where the architecture has another number."""
     expected = _create(config).state_dict()
-    state = checkpoints.strip(checkpoints.read(path), expected)
+    state = checkpoints.strip(checkpoints.rename(checkpoints.read(path), config.key_map), expected)
     return state, checkpoints.outputs(state, expected)
 
 
@@ -163,6 +186,11 @@ def _pretrained(config: LibraryConfig, weights: str) -> Callable[[], nn.Module]:
         except KeyError:
             known = ", ".join(models.get_model_weights(config.name).__members__)
             raise UserError(f"model.weights={weights} is not known for {config.name}: choose from {known}.") from None
+        if _sized(config) and config.image_size != entry.meta["min_size"][0]:
+            raise UserError(
+                f"model.image_size={config.image_size}: torchvision's trained {config.name} takes images of "
+                f"{entry.meta['min_size'][0]} pixels alone; leave image_size out, or use timm's (model=timm)."
+            )
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         how = f"import torchvision; torchvision.models.get_model('{config.name}', weights='{weights}')"
         return partial(
@@ -177,16 +205,17 @@ def _pretrained(config: LibraryConfig, weights: str) -> Callable[[], nn.Module]:
     from huggingface_hub import constants
 
     how = f"import timm; timm.create_model('{name}', pretrained=True)"
-    return partial(_fetched, partial(_from_hub, name), config.name, weights, Path(constants.HF_HUB_CACHE), how)
+    fetch = partial(_from_hub, name, _sized(config))
+    return partial(_fetched, fetch, config.name, weights, Path(constants.HF_HUB_CACHE), how)
 
 
-def _from_hub(name: str) -> nn.Module:
+def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
     import timm
     from huggingface_hub import constants
 
     with hub.offline_if_unreachable() as offline:
         try:
-            return timm.create_model(name, pretrained=True)
+            return timm.create_model(name, pretrained=True, **options)
         except Exception:
             if offline:
                 raise OSError(f"{constants.ENDPOINT} cannot be reached") from None
@@ -204,18 +233,23 @@ def _fetched(fetch: Callable[[], nn.Module], name: str, weights: str, folder: Pa
         ) from None
 
 
-def _preprocess(config: LibraryConfig, model: nn.Module, weights: str) -> tuple[Preprocess, int]:
+def _preprocess(
+    config: LibraryConfig, model: nn.Module, weights: str, transform: Transform | None
+) -> tuple[Preprocess, int]:
     """The library's own transform for these weights, or its default ones', and the size of the network's input."""
-    if config.image_size is not None:
-        return PixelPreprocess(config.image_size, **_IMAGENET), config.image_size
     if config.library is Library.torchvision:
         from torchvision import models
 
         entries = models.get_model_weights(config.name)
         entry = entries[weights] if weights in entries.__members__ else entries["DEFAULT"]  # type: ignore[misc]
-        transform = entry.transforms()
-        return ImagePreprocess(transform), transform.crop_size[0]
-    from timm.data import create_transform, resolve_data_config
+        own: Preprocess = of_torchvision(entry.transforms())
+        size = entry.transforms().crop_size[0]
+    else:
+        from timm.data import resolve_data_config
 
-    data = resolve_data_config({}, model=model)
-    return ImagePreprocess(create_transform(**data, is_training=False)), data["input_size"][-1]
+        data = resolve_data_config({}, model=model)
+        own, size = of_timm(data), data["input_size"][-1]
+    if config.image_size is None and transform is None:
+        return own, size
+    size = config.image_size or size
+    return PixelPreprocess(size, own.mean, own.std, stretch=transform is Transform.stretch), size

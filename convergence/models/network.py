@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from convergence.config import Units
+from convergence.config import Precision, Units
 from convergence.errors import UserError
 from convergence.models.layers import Layer, choose
 from convergence.models.preprocess import Preprocess
+
+_CLASS_TOKENS = {"cls_token", "class_token", "cls"}  # how timm, torchvision and the recipes call their parameter
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Network:
     layers : what is tapped, in forward order.
     units : how maps, or tokens, become units.
     classes : names of the outputs, where known; unknown, as many outputs as classes are taken to be in their order.
+    precision : of the forward pass.
     """
 
     model: str
@@ -39,6 +42,7 @@ class Network:
     preprocess: Preprocess
     classes: tuple[str, ...] | None
     builder: Callable[[], nn.Module]
+    precision: Precision = Precision.float32
 
     def build(self) -> nn.Module:
         """The network with its weights, in eval mode."""
@@ -64,11 +68,16 @@ class Network:
 def describe(
     model: nn.Module, example: Tensor, patterns: Sequence[str] | None, units: Units | None, name: str
 ) -> tuple[dict[str, Layer], Units]:
-    """The layers to tap and the rule for units: the user's, else the centre of maps and the class token of tokens."""
+    """The layers to tap and the rule for units: the user's, else the centre of maps, and the class token of tokens or,
+    in networks without one, their mean.
+    """
     layers = choose(model.eval(), example, patterns, name)
     tokens = [layer for layer in layers.values() if len(layer.shape) == 2]
+    has_class_token = any(n.split(".")[-1] in _CLASS_TOKENS for n, _ in model.named_parameters())
     if units is None:
-        units = Units.cls if tokens else Units.center
+        units = (Units.cls if has_class_token else Units.mean) if tokens else Units.center
     if tokens and units is Units.center:
         raise UserError(f"model.units=center needs maps, and {name}'s layers give tokens: use cls, mean or samples.")
+    if tokens and units is Units.cls and not has_class_token:
+        raise UserError(f"model.units=cls needs a class token, and {name} has none: use mean or samples.")
     return layers, units

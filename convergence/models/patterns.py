@@ -10,6 +10,7 @@ import glob
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from convergence.errors import UserError
 
 _PLACES = {"seed": r"\d+", "epoch": r"\d+(?:\.\d+)?", "step": r"\d+"}
+_PACKAGE = "package:"
 _FIELD = re.compile(r"\{(\w*)\}")
 
 
@@ -40,19 +42,29 @@ class Run:
 
 
 def listed(checkpoints: Any) -> list[str]:
-    """The patterns and paths of ``model.checkpoints``: null, one, or a list.
+    """The patterns and paths of ``model.checkpoints``: null, one, or a list; ``package:NAME/FILE`` as a path.
 
     Raises
     ------
     UserError
-        If it is neither.
+        If it is neither, or the Python package is not installed.
     """
     if checkpoints is None:
         return []
     found = [checkpoints] if isinstance(checkpoints, str) else checkpoints
     if not isinstance(found, list | tuple) or not all(isinstance(p, str) for p in found):
         raise UserError(f"model.checkpoints={checkpoints!r} is neither a path nor a list of paths: give one of these.")
-    return list(found)
+    return [_in_package(p) if p.startswith(_PACKAGE) else p for p in found]
+
+
+def _in_package(place: str) -> str:
+    name, _, inner = place.removeprefix(_PACKAGE).partition("/")
+    spec = find_spec(name) if name.isidentifier() else None  # a dotted name would be imported
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"model.checkpoints={place}: there is no Python package {name} here: pip install {name.replace('_', '-')}."
+        )
+    return str(Path(spec.submodule_search_locations[0]) / inner)
 
 
 def runs(patterns: Sequence[str]) -> list[Run]:
