@@ -58,7 +58,7 @@ def test_runs_killed_at_random_instants_end_with_the_rows_of_an_undisturbed_one(
     seed = random.SystemRandom().randrange(10**6)
     rng = random.Random(seed)
     # Seconds that each stage takes about, so that the instants fall anywhere in it.
-    stages = [("Training", 1, 1), ("Training", 2, 1), ("Extracting", 1, 0.2), ("Scoring", 2, 0.1)]
+    stages = [("Training", 1, 0.5), ("Training", 1, 0.5), ("Extracting", 1, 0.2), ("Scoring", 2, 0.1)]
     for stage, nth, about in stages:
         delay = str(rng.uniform(0, about))
         done = subprocess.run(
