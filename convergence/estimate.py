@@ -19,8 +19,8 @@ from convergence.models.network import Network
 from convergence.moments import Pair
 from convergence.representations import is_kept
 from convergence.runs import metrics_of
-from convergence.scoring import bytes_of_moments
 from convergence.stimuli.base import Stimuli
+from convergence.tiles import bytes_of_moments
 
 _SAMPLE = 8  # images that the time for all is judged by
 _FITS = 150  # floating-point operations per unit cubed that one fold's decompositions and assignments take, about
