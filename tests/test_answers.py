@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from torch import Tensor, nn
 from convergence.activations import extract
 from convergence.answers import AnswerReader
 from convergence.models.network import Network, describe
-from convergence.stimuli.base import ArrayStimuli, Stimuli
+from convergence.models.preprocess import PixelPreprocess
+from convergence.stimuli.base import ArrayStimuli
 from convergence.stimuli.imagenet import CATEGORIES, categories, class_order
 
 COUNTS = {
@@ -126,17 +126,6 @@ class Pointing(nn.Module):
         return 40 * nn.functional.one_hot(place, 1000).float() + 0.0 * self.conv(x).mean((1, 2, 3))[:, None]
 
 
-@dataclass(frozen=True)
-class Plain:
-    def __call__(self, images: Stimuli, indices: Sequence[int]) -> Tensor:
-        pixels = images.pixels(indices)
-        assert pixels is not None
-        return pixels.float() / 255
-
-    def describe(self) -> str:
-        return "plain"
-
-
 def test_accuracy_in_sixteen_classes_comes_from_the_pass_that_takes_the_responses(tmp_path: Path) -> None:
     images = sixteen()
     pixels = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
@@ -144,8 +133,20 @@ def test_accuracy_in_sixteen_classes_comes_from_the_pass_that_takes_the_response
     labels = torch.tensor([list(CATEGORIES).index(name) for name in ("airplane", "dog", "cat", "bicycle")])
     images = replace(images, ids=tuple("abcd"), labels=labels, array=pixels)
     layers, units = describe(Pointing(), torch.zeros(1, 3, 8, 8), ["conv"], None, "pointing")
-    net = Network("pointing", "w", None, None, None, "hash", layers, units, Plain(), None, Pointing)
+    net = Network(
+        "pointing",
+        "w",
+        None,
+        None,
+        None,
+        "hash",
+        layers,
+        units,
+        PixelPreprocess(None, mean=(0.0,) * 3, std=(1.0,) * 3),
+        None,
+        Pointing,
+    )
     options: dict[str, Any] = {"cache": tmp_path, "device": torch.device("cpu"), "batch_size": 3, "workers": 0}
-    assert extract(net, images, memory_gb=1.0, **options).accuracy == 0.75
+    assert extract(net, images, **options).accuracy == 0.75
     other = replace(images, classes=tuple("abcdefghijklmnop"), members=None, fingerprint="g")
-    assert extract(net, other, memory_gb=1.0, **options).accuracy is None
+    assert extract(net, other, **options).accuracy is None

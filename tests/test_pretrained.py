@@ -127,12 +127,12 @@ def test_a_package_that_is_absent_is_named(name: str) -> None:
 # ---------------------------------------------------------------- preprocessing
 
 
-def photograph(tmp_path: Path) -> Stimuli:
+def photograph(tmp_path: Path, size: tuple[int, int] = (300, 260)) -> Stimuli:
     from PIL import Image
 
     (tmp_path / "test" / "a").mkdir(parents=True)
     pixels = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
-    Image.fromarray(pixels).resize((300, 260)).save(tmp_path / "test" / "a" / "0.png")
+    Image.fromarray(pixels).resize(size).save(tmp_path / "test" / "a" / "0.png")
     return load(compose(["dataset=image_folder", f"dataset.root={tmp_path}"]).dataset, "test")
 
 
@@ -147,6 +147,13 @@ def test_images_enter_timm_networks_as_timm_prepares_them(tmp_path: Path) -> Non
     data = resolve_data_config({}, model=network.build())
     expected = create_transform(**data, is_training=False)(stimuli.image(0))
     assert torch.equal(network.preprocess(stimuli, [0])[0], expected)
+
+
+@pytest.mark.parametrize("kind", list(Library))
+def test_images_of_the_networks_input_size_are_taken_as_they_are(kind: Library, tmp_path: Path) -> None:
+    stimuli = photograph(tmp_path, (224, 224))
+    expected = torch.from_numpy(np.array(stimuli.image(0))).permute(2, 0, 1)
+    assert torch.equal(untrained("resnet18", kind).preprocess.pixels(stimuli, [0])[0], expected)
 
 
 def test_a_transform_of_the_data_set_replaces_the_geometry_and_keeps_the_normalisation(tmp_path: Path) -> None:

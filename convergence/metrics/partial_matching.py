@@ -25,6 +25,7 @@ def transport(correlation: NDArray[np.float64], mass: float = MASS) -> Plan:
     import ot.partial  # needed only here
 
     uniform = [np.full(n, 1 / n) for n in correlation.shape]
+    mass = min(mass, *(float(side.sum()) for side in uniform))  # which all their mass may miss by a rounding
     plan = ot.partial.partial_wasserstein(*uniform, 1 - correlation.round(ROUNDED), m=mass, numItermax=10_000_000)
     rows, columns = np.nonzero(plan > _NOTHING)
     masses = plan[rows, columns]

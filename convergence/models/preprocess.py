@@ -85,18 +85,26 @@ def _as_tensor(image: Image.Image) -> Tensor:
 
 @dataclass(frozen=True)
 class ImagePreprocess(Preprocess):
-    """A library's own resizing and cropping, image by image; ``text`` says what it does."""
+    """A library's own resizing and cropping, image by image; ``text`` says what it does.
+
+    Images of the network's input size are taken as they are: those of the model-vs-human benchmark are meant to be, and
+    resizing them would blur what the shifts are about.
+    """
 
     resize: Callable[[Image.Image], Any]
+    size: int
     text: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def pixels(self, stimuli: Stimuli, indices: Sequence[int]) -> Tensor:
-        return torch.stack([torch.as_tensor(self.resize(stimuli.image(int(i)))) for i in indices])
+        return torch.stack([self._fit(stimuli.image(int(i))) for i in indices])
+
+    def _fit(self, image: Image.Image) -> Tensor:
+        return _as_tensor(image) if image.size == (self.size, self.size) else torch.as_tensor(self.resize(image))
 
     def geometry(self) -> str:
-        return self.text
+        return f"{self.text}; images of {self.size} × {self.size} as they are"
 
 
 def for_images(stimuli: Stimuli, image_size: int | None, transform: Transform | None) -> PixelPreprocess:
@@ -110,7 +118,7 @@ def of_torchvision(transforms: Any) -> ImagePreprocess:
     """The evaluation transform of torchvision's weights."""
     kept = (transforms.resize_size, transforms.crop_size, transforms.interpolation, transforms.antialias)
     text = f"torchvision: resize {kept[0]} ({kept[2].value}), centre crop {kept[1]}"
-    return ImagePreprocess(_Torchvision(*kept), text, tuple(transforms.mean), tuple(transforms.std))
+    return ImagePreprocess(_Torchvision(*kept), kept[1][0], text, tuple(transforms.mean), tuple(transforms.std))
 
 
 @dataclass(frozen=True)
@@ -132,4 +140,6 @@ def of_timm(data: dict[str, Any]) -> ImagePreprocess:
     from timm.data import create_transform
 
     resize = create_transform(**data, is_training=False, use_prefetcher=True)  # ends with uint8 (3, h, w)
-    return ImagePreprocess(resize, f"timm: {' '.join(str(resize).split())}", data["mean"], data["std"])
+    return ImagePreprocess(
+        resize, data["input_size"][-1], f"timm: {' '.join(str(resize).split())}", data["mean"], data["std"]
+    )
