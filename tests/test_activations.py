@@ -115,7 +115,7 @@ def test_a_damaged_chunk_is_found_and_only_it_is_extracted_again(
     monkeypatch.setattr(activations, "_CHUNK_BYTES", 20 * 4 * 34)
     monkeypatch.setattr(logging.getLogger("convergence"), "propagate", True)
     expected = get(network(), stimuli, tmp_path).read(["fc"], 0, 70)["fc"]
-    chunks = sorted(tmp_path.rglob("chunk-*"))
+    chunks = sorted(tmp_path.glob("activations/*/chunk-*"))
     assert len(chunks) == 4
     content = bytearray(chunks[1].read_bytes())
     content[-5] ^= 64

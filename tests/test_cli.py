@@ -115,7 +115,7 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
         (["run", "modle=x"], "there is no option 'modle'. Did you mean model"),
         (["run", "metric.fold=3"], "there is no option 'metric.fold'. Did you mean metric.folds"),
         (["run", "+new=1"], "there is no option 'new' to add (+new=1)"),
-        (["run", "model=tiny_resnt"], "the choices are timm, tiny_resnet, tiny_vgg, tiny_vit, torchvision."),
+        (["run", "model=tiny_resnt"], "timm, tiny_resnet, tiny_vgg, tiny_vit, torchvision"),
         (["run", "metric.folds=x"], "metric.folds=x: Value 'x' of type 'str' could not be converted to Integer."),
         (["run", "metric.names=[svcca]"], "expected one of [linear, procrustes, permutation, soft_matching, partial_"),
         (["run", "model.training.optimizer=foo"], "optimizer=foo: Invalid value 'foo', expected one of [sgd, adamw]"),

@@ -114,7 +114,7 @@ def test_memory_follows_the_stimuli_and_not_the_units() -> None:
     x, y = ({n: layer(i, 20, 20_000).astype(np.float32)} for i, n in enumerate("ab"))
     align(x, y, metrics=METRICS, memory_gb=0.01)  # XᵀX alone would take 3 GiB
     with pytest.raises(
-        UserError, match=r"20,000 × 20,000 units\) take .* GiB, more than memory_gb=0.01.*linear and proc"
+        UserError, match=r"20,000 × 20,000 units\) takes .* GiB, more than memory_gb=0.01.*linear and proc"
     ):
         align(x, y, memory_gb=0.01)
 

@@ -48,8 +48,8 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     rows = dict(iter(tables.observed(table).groupby("axis")))
     shown = style.preferred(list(table.metric.unique()))
     with style.pyplot() as plt:
-        figure = plt.figure(figsize=(2.15 * style.COLUMN, 6.6))
-        above, below = figure.subfigures(2, 1, height_ratios=(1.45, 1))
+        figure = plt.figure(figsize=(2.15 * style.COLUMN, 7.2))
+        above, below, foot = figure.subfigures(3, 1, height_ratios=(1.45, 1, 0.17))
         left, middle, right = above.subfigures(1, 3, width_ratios=(1, 0.85, 1))
         panels: list[tuple[str, str, Any, Callable[..., None]]] = [
             ("A", "depth", left, _profile),
@@ -64,11 +64,12 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
                 panel(place, rows[axis], shown)
             else:
                 place.text(0.5, 0.5, f"no rows of axis={axis}", ha="center", color="0.35")
+        style.note(foot, table, "error bars in A: ± 1 s.d. over pairs, or folds of one pair")
         return style.save(figure, folder, "figure1")
 
 
 def _label(metric: str) -> str:
-    return f"{style.LOOKS[metric]['label']} alignment (held-out r)"
+    return f"{style.LOOKS[metric]['label']} alignment\n(held-out r)"
 
 
 def _legend(place: Any, axes: Any, columns: int) -> None:
