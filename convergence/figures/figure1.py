@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,25 @@ class AtTheEnd(Callback):
 
         from convergence.runs import run_folder
 
-        words = [w for w in config.hydra.overrides.task if not w.startswith("axis=")]
-        axes = next(
-            (w.removeprefix("axis=") for w in config.hydra.overrides.task if w.startswith("axis=")),
-            config.hydra.sweeper.params.axis,
-        )
-        jobs: list[Any] = [OmegaConf.to_object(compose("config", [*words, f"axis={a}"])) for a in axes.split(",")]
-        folders = [folder for job in jobs if (folder := run_folder(job) / results.RESULTS).is_file()]
-        if folders and jobs[0].figures:
-            for path in draw(results.read(folders), Path(jobs[0].output) / "figure1"):
+        made: list[Any] = [OmegaConf.to_object(compose("config", job)) for job in _jobs(config.hydra)]
+        folders = [folder for cfg in made if (folder := run_folder(cfg) / results.RESULTS).is_file()]
+        if folders and made[0].figures:
+            for path in draw(results.read(folders), Path(made[0].output) / "figure1"):
                 _log.info("figure   %s", path)
+
+
+def _jobs(hydra: Any) -> list[list[str]]:
+    """The words of each job of the sweep: one of the values of each option that has several."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    words = {name: f"{name}={value}" for name, value in hydra.sweeper.params.items()}
+    words |= {word.split("=")[0]: word for word in hydra.overrides.task}
+    values = []
+    for option in OverridesParser.create().parse_overrides(list(words.values())):
+        name = option.get_key_element()
+        found = option.sweep_string_iterator() if option.is_sweep_override() else [option.get_value_element_as_str()]
+        values.append([f"{name}={value}" for value in found])
+    return [list(job) for job in product(*values)]
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
