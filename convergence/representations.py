@@ -28,7 +28,7 @@ _WORTH_A_WORD = 5.0  # seconds
 class Representations:
     """Responses from the cache, or extracted before anything is scored: each image once per network.
 
-    What would take more of the disk than it may, or than there is, is computed whenever it is read (``units=samples``).
+    What would take more than ``cache_gb`` is computed whenever it is read (``units=samples``).
     """
 
     def __init__(self, comparisons: Sequence[Comparison], cfg: Config, device: torch.device) -> None:
@@ -77,23 +77,25 @@ class Representations:
 
 
 def is_kept(network: Network, images: Stimuli, cache: Path, cache_gb: float) -> bool:
-    """Whether the responses go to the cache: they are there, or there is room for them.
+    """Whether the responses go to the cache: they are there, or they take no more than ``cache_gb``.
 
     Raises
     ------
     UserError
-        If there is no room, and flattened maps are read unit by unit, which needs them to be kept.
+        If there is no room for flattened maps, which are read unit by unit, and so have to be kept.
     """
     entry = entry_of(network, images, cache)
     if entry.is_finished:
         return True
-    size = 4 * values_per_stimulus(network) * len(images)
+    size, room = 4 * values_per_stimulus(network) * len(images), cache_gb * 2**30
+    if network.units is not Units.flatten:
+        return size <= room
     there = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
-    room = min(cache_gb * 2**30, shutil.disk_usage(there).free)
-    if size > room and network.units is Units.flatten:
+    room = min(room, shutil.disk_usage(there).free)
+    if size > room:
         raise UserError(
             f"units=flatten gives {values_per_stimulus(network):,} units of {network.model}, {size / 2**30:.3g} GiB "
             f"for {len(images):,} stimuli, and there is room for {room / 2**30:.3g} GiB in {cache}: tap fewer layers "
             "(model.layers), take fewer stimuli, raise cache_gb, or use units=samples, which is not kept."
         )
-    return size <= room
+    return True

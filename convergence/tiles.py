@@ -45,7 +45,7 @@ def tiles(
             raise UserError(
                 f"scoring {a} × {b} ({x.layers[a]:,} × {y.layers[b]:,} units) takes {cost / 2**30:.1f} GiB, more "
                 f"than memory_gb={budget / 2**30:g}: raise it, or keep fewer units; linear and "
-                "procrustes alone (metric.names) take more units than stimuli without them."
+                "procrustes alone (metric.names) take more units than stimuli without their moments."
             )
         waiting += _halves(x, y, block)
 

@@ -27,7 +27,7 @@ _CONSTANT = 1e-14  # share of what P could carry, below which a prediction's var
 
 def applies(widths: tuple[int, int], rows: int, metrics: Sequence[str]) -> bool:
     """Whether a pair is scored from this side: more units than stimuli, and no metric that needs all correlations."""
-    return max(widths) > rows and set(metrics) <= set(METRICS)
+    return max(widths) > rows and bool(metrics) and set(metrics) <= set(METRICS)
 
 
 def score(

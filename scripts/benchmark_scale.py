@@ -6,7 +6,8 @@
 
 Weights are random: the time does not depend on them. Without --full, extraction is timed on a few images and is taken
 to grow with their number; moments on a part of the layers and images, and are taken to grow with the multiplications;
-each metric on one pair of each two widths, and is taken to cost as much for every pair and fold of these widths.
+each metric on one pair of each two widths, and is taken to cost as much for every pair and fold of these widths. That
+is too much for linear, whose decomposition of a source serves all its targets.
 """
 
 from __future__ import annotations

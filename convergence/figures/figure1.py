@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,25 @@ class AtTheEnd(Callback):
 
         from convergence.runs import run_folder
 
-        words = [w for w in config.hydra.overrides.task if not w.startswith("axis=")]
-        axes = next(
-            (w.removeprefix("axis=") for w in config.hydra.overrides.task if w.startswith("axis=")),
-            config.hydra.sweeper.params.axis,
-        )
-        jobs: list[Any] = [OmegaConf.to_object(compose("config", [*words, f"axis={a}"])) for a in axes.split(",")]
-        folders = [folder for job in jobs if (folder := run_folder(job) / results.RESULTS).is_file()]
-        if folders and jobs[0].figures:
-            for path in draw(results.read(folders), Path(jobs[0].output) / "figure1"):
+        made: list[Any] = [OmegaConf.to_object(compose("config", job)) for job in _jobs(config.hydra)]
+        folders = [folder for cfg in made if (folder := run_folder(cfg) / results.RESULTS).is_file()]
+        if folders and made[0].figures:
+            for path in draw(results.read(folders), Path(made[0].output) / "figure1"):
                 _log.info("figure   %s", path)
+
+
+def _jobs(hydra: Any) -> list[list[str]]:
+    """The words of each job of the sweep: one of the values of each option that has several."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    words = {name: f"{name}={value}" for name, value in hydra.sweeper.params.items()}
+    words |= {word.split("=")[0]: word for word in hydra.overrides.task}
+    values = []
+    for option in OverridesParser.create().parse_overrides(list(words.values())):
+        name = option.get_key_element()
+        found = option.sweep_string_iterator() if option.is_sweep_override() else [option.get_value_element_as_str()]
+        values.append([f"{name}={value}" for value in found])
+    return [list(job) for job in product(*values)]
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
@@ -48,8 +58,8 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     rows = dict(iter(tables.observed(table).groupby("axis")))
     shown = style.preferred(list(table.metric.unique()))
     with style.pyplot() as plt:
-        figure = plt.figure(figsize=(2.15 * style.COLUMN, 6.6))
-        above, below = figure.subfigures(2, 1, height_ratios=(1.45, 1))
+        figure = plt.figure(figsize=(2.15 * style.COLUMN, 7.2))
+        above, below, foot = figure.subfigures(3, 1, height_ratios=(1.45, 1, 0.17))
         left, middle, right = above.subfigures(1, 3, width_ratios=(1, 0.85, 1))
         panels: list[tuple[str, str, Any, Callable[..., None]]] = [
             ("A", "depth", left, _profile),
@@ -64,11 +74,12 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
                 panel(place, rows[axis], shown)
             else:
                 place.text(0.5, 0.5, f"no rows of axis={axis}", ha="center", color="0.35")
+        style.note(foot, table, "error bars in A: ± 1 s.d. over pairs, or folds of one pair")
         return style.save(figure, folder, "figure1")
 
 
 def _label(metric: str) -> str:
-    return f"{style.LOOKS[metric]['label']} alignment (held-out r)"
+    return f"{style.LOOKS[metric]['label']} alignment\n(held-out r)"
 
 
 def _legend(place: Any, axes: Any, columns: int) -> None:
