@@ -19,7 +19,7 @@ from convergence.models.network import Network
 from convergence.moments import Pair
 from convergence.representations import is_kept
 from convergence.runs import metrics_of
-from convergence.stimuli.base import Stimuli
+from convergence.stimuli.base import ArrayStimuli, Stimuli
 from convergence.tiles import bytes_of_moments
 
 _SAMPLE = 8  # images that the time for all is judged by
@@ -36,7 +36,7 @@ class Estimate:
     ----------
     comparisons, networks, conditions : how many; conditions are sets of stimuli.
     images : forward passes.
-    cache_bytes : that the responses will take on disk.
+    cache_bytes : that the responses, and the pixels that they are to, will take on disk.
     memory_bytes : of moments, Gram matrices or a fold's responses, at most the budget.
     seconds : of extraction and of scoring, about.
     """
@@ -65,9 +65,15 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     }
     missing = [pair for pair in wanted.values() if not entry_of(*pair, Path(cfg.cache)).is_finished]
     sets = {images.fingerprint: images for _, images in missing}
-    forward = _forward_seconds(missing, device)
+    forward = _passes(missing, device)
     drawing = sum(_seconds_per_image(images) * len(images) for images in sets.values())
-    running = sum(forward[n.model] * len(images) for n, images in missing)
+    running = sum(forward[n.model].seconds * len(images) for n, images in missing)
+    # Networks that see images in the same way share their pixels.
+    pixels = {
+        (images.fingerprint, n.preprocess.geometry()): forward[n.model].input_bytes * len(images)
+        for n, images in missing
+        if not isinstance(images, ArrayStimuli)
+    }
     return Estimate(
         comparisons=len(comparisons),
         networks=len({id(n) for c in comparisons for n in c.networks}),
@@ -77,7 +83,8 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
             4 * values_per_stimulus(n) * len(images)
             for n, images in missing
             if is_kept(n, images, Path(cfg.cache), cfg.cache_gb)
-        ),
+        )
+        + sum(pixels.values()),
         memory_bytes=min(max(_memory(cfg, c) for c in comparisons), cfg.memory_gb * 2**30),
         seconds=drawing + running + _scoring_seconds(cfg, comparisons),
     )
@@ -93,9 +100,16 @@ def _seconds_per_image(images: Stimuli) -> float:
     return (time.perf_counter() - start) / len(few)
 
 
-def _forward_seconds(missing: Sequence[tuple[Network, Stimuli]], device: torch.device) -> dict[str, float]:
-    """Of one image, by architecture."""
-    found: dict[str, float] = {}
+@dataclass(frozen=True)
+class _Pass:
+    """One image through one architecture: seconds, and bytes of its pixels."""
+
+    seconds: float
+    input_bytes: int
+
+
+def _passes(missing: Sequence[tuple[Network, Stimuli]], device: torch.device) -> dict[str, _Pass]:
+    found: dict[str, _Pass] = {}
     for network, images in missing:
         if network.model not in found:
             model = network.build().to(device)
@@ -106,7 +120,7 @@ def _forward_seconds(missing: Sequence[tuple[Network, Stimuli]], device: torch.d
                 model(batch)
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
-            found[network.model] = (time.perf_counter() - start) / len(batch)
+            found[network.model] = _Pass((time.perf_counter() - start) / len(batch), batch[0].numel())
     return found
 
 

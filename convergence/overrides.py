@@ -23,6 +23,7 @@ def call(words: list[str], task: Callable[[Any], None]) -> None:
     from convergence.registration import conf_folder, register
 
     register()
+    words = [word for word in words if word != "model@against=null"]  # the default, which Hydra knows no word for
     _refuse_additions(words)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, instead of Hydra's own lines
     sys.argv = ["convergence run", *_flags_first(_quote_patterns(words))]

@@ -124,17 +124,8 @@ def _layers_of(axes: Any, d: Divergence) -> None:
     onset = d.onset()
     if onset is not None:
         axes.axvline(d.depths[onset], color="0.6", lw=0.7, ls=":", zorder=0)
-        right = d.depths[onset] > 0.6
-        axes.annotate(
-            f"the mean gap exceeds its null from {style.short(d.layers[onset], 20)} on",
-            (d.depths[onset], 0.02),
-            xytext=(-3 if right else 3, 0),
-            textcoords="offset points",
-            fontsize=6,
-            xycoords=("data", "axes fraction"),
-            color="0.35",
-            ha="right" if right else "left",
-        )
+        text = f"the mean gap exceeds its null from {style.short(d.layers[onset], 20)} on"
+        axes.text(0.99, 0.02, text, transform=axes.transAxes, fontsize=6, color="0.35", ha="right")
 
 
 def _name_lowest(axes: Any, d: Divergence, lines: np.ndarray) -> None:
