@@ -140,11 +140,12 @@ class Joined:
     ----------
     parts : the networks' responses to the same stimuli: :class:`Cached`, or computed when read.
     labels : name of each layer of the whole → which part it is of, and its name there.
+    first : only so many of the stimuli; all if None.
     """
 
-    def __init__(self, parts: Sequence[Any], labels: Mapping[str, tuple[int, str]]) -> None:
+    def __init__(self, parts: Sequence[Any], labels: Mapping[str, tuple[int, str]], first: int | None = None) -> None:
         self.parts, self._labels = parts, labels
-        self.rows = parts[0].rows
+        self.rows = parts[0].rows if first is None else first
         self.layers = {label: parts[i].layers[name] for label, (i, name) in labels.items()}
         self.positions = {label: parts[i].positions[name] for label, (i, name) in labels.items()}
 

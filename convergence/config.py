@@ -266,6 +266,7 @@ class DepthConfig(AxisConfig):
     name: str = "depth"
     pairs: Pairs = Pairs.all
     untrained: bool = True  # also score the untrained pair, the baseline that architecture alone gives
+    stimuli_sweep: list[int] | None = None  # also the first so many stimuli, corresponding layers of the trained pairs
 
 
 @dataclass

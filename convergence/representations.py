@@ -70,7 +70,7 @@ class Representations:
         if any(self._open[id(n), images.fingerprint].ids != images.ids for n in comparison.networks):
             raise AssertionError("a network saw other stimuli")  # a bug of ours, never a user's
         x, y = (
-            Joined([self._open[id(n), images.fingerprint] for n in side], labels(side))
+            Joined([self._open[id(n), images.fingerprint] for n in side], labels(side), comparison.first)
             for side in (comparison.x, comparison.y)
         )
         return x, y

@@ -10,14 +10,26 @@ _LISTED = 40  # characters
 PIXELS = "pixels"  # the model's name in rows of the raw-pixel baseline
 
 
+_PLACE = [
+    *("run", "axis", "condition", "level", "protocol"),
+    *("source_model", "target_model", "source_layer", "target_layer"),
+]
+
+
 def observed(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the data themselves, without those of chance."""
-    return table[table.null.isna()]
+    """Rows of the data themselves and of all stimuli: without those of chance, and of a sweep's fewer stimuli."""
+    return table[table.null.isna() & ~of_fewer_stimuli(table)]
 
 
 def chance(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows that say how a score stands to a null, without those of single draws."""
-    return table[table.null.notna() & table.draw.isna()]
+    """Rows that say how a score stands to a null, of all stimuli; without those of single draws."""
+    return table[table.null.notna() & table.draw.isna() & ~of_fewer_stimuli(table)]
+
+
+def of_fewer_stimuli(table: pd.DataFrame) -> pd.Series:
+    """Which rows are of fewer stimuli than others of the same run, condition and pair of layers."""
+    samples = table.n_train + table.n_test
+    return samples < samples.groupby([table[name] for name in _PLACE], dropna=False).transform("max")
 
 
 def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

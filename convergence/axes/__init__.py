@@ -29,6 +29,7 @@ class Comparison:
     pairs : which layer of which network with which: pairs of the labels that :func:`labels` gives.
     stimuli : those within distribution.
     conditions : out of distribution, the levels of one shift that take the stimuli's place; else none.
+    first : only so many of the stimuli, the first ones; all if None.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Comparison:
     pairs: tuple[Pair, ...]
     stimuli: Stimuli
     conditions: tuple[Condition, ...] = ()
+    first: int | None = None
 
     @property
     def networks(self) -> tuple[Network, ...]:
@@ -49,8 +51,9 @@ class Comparison:
         return [self.stimuli, *(condition.stimuli for condition in self.conditions)]
 
     def __str__(self) -> str:
-        shift = f", {self.conditions[0].name}" if self.conditions else ""
-        return " × ".join(f"{side[-1]}" for side in (self.x, self.y)) + shift
+        what = f", {self.conditions[0].name}" if self.conditions else ""
+        what += f", the first {self.first:,} stimuli" if self.first else ""
+        return " × ".join(f"{side[-1]}" for side in (self.x, self.y)) + what
 
 
 def held_out(config: Config) -> Stimuli:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from convergence import models
+from convergence import folds, models
 from convergence.axes import Comparison, compare, held_out, pairs_of
-from convergence.config import Config, DepthConfig
+from convergence.config import Config, DepthConfig, Pairs
 from convergence.errors import UserError
 
 
@@ -22,6 +23,7 @@ def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparis
     """
     assert isinstance(config.axis, DepthConfig)
     images = held_out(config)
+    counts = _counts(config, len(images))  # said before anything is trained
     sides = [config.model] if config.against is None else [config.model, config.against]
     groups = [models.trajectories(side, config.dataset, folder=folder, device=device) for side in sides]
     trained = pairs_of([[run[-1] for run in group] for group in groups])
@@ -31,11 +33,26 @@ def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparis
     if config.axis.untrained and not all(a.is_untrained and b.is_untrained for a, b in trained):
         before = [models.untrained(side, group) for side, group in zip(sides, groups, strict=True)]
         named.append(("untrained", pairs_of(before)))
-    return [
+    whole = [
         compare(f"{name}-{i:03d}", [x], [y], [(0, 0)], config.axis.pairs, images)
         for name, pairs in named
         for i, (x, y) in enumerate(pairs)
     ]
+    matched = [compare(f"{i:03d}", [x], [y], [(0, 0)], Pairs.matched, images) for i, (x, y) in enumerate(trained)]
+    return whole + [
+        replace(each, name=f"first-{count}-{each.name}", first=count) for count in counts for each in matched
+    ]
+
+
+def _counts(config: Config, stimuli: int) -> list[int]:
+    """The numbers of stimuli of ``axis.stimuli_sweep`` below the whole, checked."""
+    assert isinstance(config.axis, DepthConfig)
+    wanted = sorted(set(config.axis.stimuli_sweep or []))
+    for count in wanted:
+        if count > stimuli:
+            raise UserError(f"axis.stimuli_sweep names {count} stimuli of {stimuli}: raise dataset.stimuli.")
+        folds.assign(count, config.metric.folds)  # says which are too few
+    return [count for count in wanted if count < stimuli]
 
 
 def nothing_to_compare(config: Config) -> UserError:

@@ -22,7 +22,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     if table.empty:
         raise UserError(f"there are no rows to draw in {folder}: run the experiment first.")
     from convergence import tables
-    from convergence.figures import depth, ood, training
+    from convergence.figures import depth, ood, stimuli_sweep, training
 
     axes: dict[str, Callable[[pd.DataFrame, Path], list[Path]]] = {
         "depth": partial(depth.draw, chance=tables.chance(table)),
@@ -30,4 +30,5 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
         "ood": ood.draw,
     }
     by_axis = tables.observed(table).groupby("axis")
-    return [path for axis, rows in by_axis for path in axes[str(axis)](rows, folder)]
+    paths = [path for axis, rows in by_axis for path in axes[str(axis)](rows, folder)]
+    return paths + stimuli_sweep.draw(table[table.axis == "depth"], folder)

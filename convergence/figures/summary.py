@@ -11,6 +11,7 @@ from convergence import tables
 from convergence.divergence import LATE, REFIT, TRANSFER, Divergence, closure, correlation, divergences
 from convergence.figures import depth, style
 from convergence.rise import ACCURACY, ALL, Curve, Rise, rise
+from convergence.sweep import curves
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -18,7 +19,8 @@ def summary(table: pd.DataFrame) -> str:
     texts = {"depth": _depth, "training": _training, "ood": _ood}
     parts = [["", *texts[str(axis)](rows), ""] for axis, rows in tables.observed(table).groupby("axis")]
     chance = tables.chance(table[table.axis == "depth"])
-    return "\n".join(line for part in [*parts, _chance(chance)] for line in part)
+    sweep = _sweep(table[table.axis == "depth"])
+    return "\n".join(line for part in [*parts, _chance(chance), sweep] for line in part)
 
 
 def _depth(table: pd.DataFrame) -> list[str]:
@@ -60,6 +62,22 @@ def _chance(rows: pd.DataFrame) -> list[str]:
             lines.append(f"{metric:<34}" + "".join(f"{line[i]:>15}" for i in (0, len(line) // 2, -1)))
         lines.append("")
     return [*lines, "calibrated score, 0 at chance; p: the largest over pairs and directions.", ""] if lines else []
+
+
+def _sweep(table: pd.DataFrame) -> list[str]:
+    """Scores of few and of more stimuli: the mean over corresponding layers, the last few numbers of stimuli."""
+    found = curves(table)
+    if found.empty:
+        return []
+    means = found.pivot_table(index="metric", columns="samples", values="score", aggfunc="mean").iloc[:, -6:]
+    scarce = found.groupby(["metric", "samples"]).scarce.any()
+    lines = [f"{'mean over layers, by stimuli':<30}" + "".join(f"{m:>8,}" for m in means.columns), "-" * 79]
+    for metric in (m for m in style.LOOKS if m in means.index):
+        cells = [f"{score:.3f}" + ("*" if scarce[metric, m] else " ") for m, score in means.loc[metric].items()]
+        lines.append(f"{metric:<31}" + "".join(f"{cell:>8}" for cell in cells).rstrip())
+    if scarce.any():
+        lines.append("* some layer has as many units as stimuli to fit on: this says nothing.")
+    return [*lines, ""]
 
 
 def _training(table: pd.DataFrame) -> list[str]:
