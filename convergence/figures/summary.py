@@ -11,7 +11,7 @@ from convergence import tables
 from convergence.divergence import LATE, REFIT, TRANSFER, Divergence, closure, correlation, divergences
 from convergence.figures import depth, style
 from convergence.rise import ACCURACY, ALL, Curve, Rise, rise
-from convergence.sweep import curves
+from convergence.subsets import curves
 
 
 def summary(table: pd.DataFrame) -> str:

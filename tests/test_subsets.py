@@ -11,7 +11,7 @@ from convergence import figures, results, run, tables
 from convergence.errors import UserError
 from convergence.figures.summary import summary
 from convergence.registration import compose
-from convergence.sweep import curves, scarce
+from convergence.subsets import curves, scarce
 
 SMALL = [
     *("dataset=digits", "dataset.stimuli=160", "dataset.train_images=256", "model.training.epochs=1"),
