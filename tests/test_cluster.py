@@ -221,6 +221,15 @@ def test_a_launcher_without_its_extra_or_its_cluster_is_refused(
     assert "give the command on a login node" in told
 
 
+def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "--dry-run", "-m", *_SMALL, "model.seeds.init=[0,1,2]", "model.per_job=2", f"output={tmp_path}"]
+    assert cli.main(words) == 0
+    told = capsys.readouterr().out
+    assert "missing  tiny_resnet seed0 seed1" in told
+    assert "0 done, 3 missing of 3 on 40 stimuli\n2 jobs" in told
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---------------------------------------------------------------- status
 
 
@@ -300,7 +309,7 @@ def extracted(place: Path, log: Path) -> Any:
 
     network = net()
     noisy = replace(network, builder=partial(_noted, network.builder, note))
-    options: dict[str, Any] = {"device": torch.device("cpu"), "batch_size": 8, "workers": 0, "memory_gb": 1.0}
+    options: dict[str, Any] = {"device": torch.device("cpu"), "batch_size": 8, "workers": 0}
     return activations.extract(noisy, load(ShapesConfig(size=16, stimuli=40), "test"), cache=place, **options)
 
 
