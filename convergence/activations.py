@@ -67,11 +67,19 @@ def extract(
     chunk = max(1, min(len(stimuli), _CHUNK_BYTES // (4 * per_stimulus)))
     clock = clock or Clock()
     loader = Loader(network.preprocess, stimuli, cache, batch_size, workers_for(workers, device), device, clock)
-    start = time.perf_counter()
-    _fill(entry, network, loader, chunk, advance)
-    clock.total += time.perf_counter() - start
-    found = entry.open()
-    assert found is not None
+    with entry.claim(f"{network.model} {network.weights}"):
+        found = entry.open()  # whoever came first may have finished meanwhile
+        if found is None:
+            start = time.perf_counter()
+            _fill(entry, network, loader, chunk, advance)
+            clock.total += time.perf_counter() - start
+            found = entry.open()
+        else:
+            advance(len(stimuli))
+    if found is None:
+        raise UserError(
+            f"{entry.folder} does not keep what is written to it: check that disk, or choose another cache=…."
+        )
     return found
 
 
@@ -114,7 +122,13 @@ def _fill(entry: Entry, network: Any, loader: Loader, chunk: int, advance: Calla
         joined = {layer: torch.cat([p[layer] for p in parts]).cpu() for layer in parts[0]}
         _check(joined, network, stimuli, rows)
         entry.write_chunk(rows.start, joined)
-    entry.finish(list(network.layers), stimuli.ids, stimuli.labels)
+    entry.finish(
+        range(0, len(stimuli), chunk),
+        list(network.layers),
+        stimuli.ids,
+        stimuli.labels,
+        about={"model": network.model, "weights": network.weights, "stimuli": stimuli.name},
+    )
 
 
 def on_device(network: Any, device: torch.device) -> nn.Module:

@@ -1,27 +1,35 @@
 """Responses on disk: content-addressed, checked, and safe to share between jobs.
 
 An entry is a folder named by its key. It holds chunks of stimuli, each whole or not there and with a checksum of its
-own, and at last an index. Nothing is ever changed in place: two jobs that extract the same entry write the same bytes.
+own, and at last an index, with one too. Nothing is ever changed in place: two jobs that extract the same entry write
+the same bytes, so that no lock is needed for the result to be right. The time of the index is that of the last use.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from convergence.files import write_atomic
+from convergence.files import only_one, write_atomic
 from convergence.hashing import hash_tensors
+from convergence.stimuli.base import digest
 
 ANSWER = "<answer>"  # the network's own answer to each stimulus, beside its layers
+INDEX = "index.json"
+LOCK = "lock"
 _log = logging.getLogger("convergence")
+# What a broken file raises; a signal's exception (a job's time-out) is none of these, and must pass.
+_BROKEN = (SafetensorError, OSError, KeyError, ValueError, TypeError)
 
 
 class Entry:
@@ -33,7 +41,11 @@ class Entry:
     @property
     def is_finished(self) -> bool:
         """Whether all of it was extracted once; :meth:`open` looks at whether it is still whole."""
-        return (self.folder / "index.json").is_file()
+        return (self.folder / INDEX).is_file()
+
+    def claim(self, name: str) -> AbstractContextManager[None]:
+        """Keep others from extracting the same meanwhile; see :func:`convergence.files.only_one`."""
+        return only_one(self.folder / LOCK, f"{name} is being extracted by another process: waiting for it.")
 
     def _chunk(self, start: int) -> Path:
         return self.folder / f"chunk-{start:08d}.safetensors"
@@ -52,7 +64,7 @@ class Entry:
                 tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
                 if handle.metadata()["checksum"] == hash_tensors(tensors):
                     return tensors
-        except Exception:
+        except _BROKEN:
             pass
         _log.warning("%s is broken and is extracted again.", path)
         path.unlink(missing_ok=True)
@@ -63,9 +75,15 @@ class Entry:
         content = save(tensors, metadata={"checksum": hash_tensors(tensors)})
         write_atomic(self._chunk(start), lambda path: path.write_bytes(content))
 
-    def finish(self, layers: Sequence[str], ids: Sequence[str], labels: Tensor) -> None:
-        """Write the index: which chunks, which stimuli, and the accuracy where all are answered."""
-        starts = sorted(int(p.stem.split("-")[1]) for p in self.folder.glob("chunk-*.safetensors"))
+    def finish(
+        self,
+        starts: Sequence[int],
+        layers: Sequence[str],
+        ids: Sequence[str],
+        labels: Tensor,
+        about: Mapping[str, str],
+    ) -> None:
+        """Write the index: which chunks and stimuli, what they are about, and the accuracy where all are answered."""
         answers = []
         for start in starts:
             with safe_open(self._chunk(start), framework="pt") as handle:
@@ -74,20 +92,32 @@ class Entry:
         accuracy = None
         if sum(map(len, answers)) == len(labels):
             accuracy = float((torch.cat(answers) == labels).double().mean())
-        index = {"layers": list(layers), "ids": list(ids), "starts": starts, "accuracy": accuracy}
-        write_atomic(self.folder / "index.json", lambda path: path.write_text(json.dumps(index)))
+        index = {
+            "layers": list(layers),
+            "ids": list(ids),
+            "starts": list(starts),
+            "accuracy": accuracy,
+            "about": dict(about),
+        }
+        text = json.dumps({"checksum": digest(index), "index": index})
+        write_atomic(self.folder / INDEX, lambda path: path.write_text(text))
+
+    def index(self) -> dict[str, Any] | None:
+        """The index if the entry is finished and the index whole, else None."""
+        try:
+            content = json.loads((self.folder / INDEX).read_text())
+            return content["index"] if content["checksum"] == digest(content["index"]) else None
+        except _BROKEN:
+            return None
 
     def open(self) -> Cached | None:
         """The responses if the entry is finished and every chunk whole, else None."""
-        try:
-            index = json.loads((self.folder / "index.json").read_text())
-            starts, ids, layers = index["starts"], tuple(index["ids"]), index["layers"]
-        except (OSError, ValueError, KeyError):
+        index = self.index()
+        if index is None or not all(self.has_chunk(start) for start in index["starts"]):
             return None
-        if not starts or not all(self.has_chunk(start) for start in starts):
-            return None
+        starts, ids, layers = index["starts"], tuple(index["ids"]), index["layers"]
         chunks = {start: self._chunk(start) for start in starts}
-        return Cached(chunks, layers, ids, index["accuracy"], self.folder.name)
+        return Cached(chunks, layers, ids, index["accuracy"], self.folder)
 
 
 class Cached:
@@ -99,9 +129,10 @@ class Cached:
         layers: Sequence[str],
         ids: tuple[str, ...],
         accuracy: float | None,
-        fingerprint: str,
+        folder: Path,
     ) -> None:
-        self.ids, self.accuracy, self.fingerprint = ids, accuracy, fingerprint
+        self.ids, self.accuracy, self.fingerprint = ids, accuracy, folder.name
+        self._index = folder / INDEX
         self.rows = len(ids)
         self._chunks = chunks
         self._ends = dict(zip(chunks, [*list(chunks)[1:], self.rows], strict=True))
@@ -113,6 +144,8 @@ class Cached:
 
     def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Tensor]:
         """Responses to stimuli start … stop - 1; only these are read."""
+        with suppress(OSError):  # a cache that may only be read
+            os.utime(self._index)
         stop = min(stop, self.rows)
         parts: dict[str, list[Tensor]] = {name: [] for name in names}
         for begin, path in self._chunks.items():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from convergence import listing, overrides
+from convergence import listing, overrides, pruning, status, sweep
 from convergence.errors import UserError
 
 _USAGE = """\
@@ -21,6 +21,8 @@ usage: convergence COMMAND …          (or: python -m convergence COMMAND …)
   run [overrides]        one experiment, or a sweep with --multirun
                            run model=tiny_vgg metric=procrustes
                            run dataset=image_folder dataset.root=PATH
+                           run --multirun hydra/launcher=slurm model=zoo.yaml
+                           run --dry-run …   which comparisons, in how many jobs
   train [overrides]      the seeds of a recipe (run does this by itself)
   figure FOLDER …        draw again from the results of runs
   figure shifts [overrides]
@@ -28,6 +30,8 @@ usage: convergence COMMAND …          (or: python -m convergence COMMAND …)
   report [FOLDER …]      test the paper's claims on the results of runs
   list models|layers|datasets|metrics [pattern]
                          what there is to choose from
+  status [FOLDER …]      what is done, running, failed and missing
+  cache list|prune       what fills the disk, and what may go
 
   run --help             all options        run --cfg job   what would run
 """
@@ -36,7 +40,15 @@ usage: convergence COMMAND …          (or: python -m convergence COMMAND …)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for what a user can cause, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"run": _run, "train": _train, "figure": _figure, "report": _report, "list": listing.show}
+    commands = {
+        "run": _run,
+        "train": _train,
+        "figure": _figure,
+        "report": _report,
+        "list": listing.show,
+        "status": status.show,
+        "cache": pruning.show,
+    }
     name = next((w for w in words if w in commands), None)
     # Flags of Hydra may stand before the command; anything else there is a typo of it.
     before = words[: words.index(name)] if name else words
@@ -83,15 +95,51 @@ def _log_plainly() -> None:
 
 
 def _run(words: list[str]) -> int:
+    words = overrides.populations(words)
+    if "--dry-run" in words:
+        print(sweep.planned([word for word in words if word != "--dry-run"]))
+        return 0
+    swept = sweep.prepare(words)
+    if swept is None:
+        return _launch(words)
+    logging.getLogger("convergence").info("%s", swept)
+    if swept.jobs:
+        try:
+            _launch(swept.words(words))
+        except UserError as error:
+            _say(str(error))  # what it cost is told by the outcome
+    for cfg in swept.configs:
+        _show(cfg, sweep.outcome(cfg))
+    return 0
+
+
+def _say_plan(swept: sweep.Sweep) -> None:
+    count = sum(map(len, swept.jobs))
+    logging.getLogger("convergence").info(
+        "%d comparisons to make, in %d jobs."
+        if count
+        else "nothing to do: all comparisons are made (force=true starts over).",
+        *((count, len(swept.jobs)) if count else ()),
+    )
+
+
+def _launch(words: list[str]) -> int:
+    """One experiment, or Hydra's sweep, wherever its launcher runs the jobs."""
+    here = os.getpid()
     failed: list[tuple[str, UserError]] = []
 
     def task(cfg: Any) -> None:
+        _log_plainly()  # in the process of a launcher, too
         from convergence import experiment
+        from convergence.axes import population
 
         _switch(cfg)
+        made = _typed(cfg)
+        whole = population.of(made)
         try:
-            table = experiment.run(cfg)
-            _show(cfg, table)
+            table = experiment.run(made)
+            if whole is None or whole.part is None:
+                _show(made, table)
         except UserError as error:
             # One job's failure must not end a sweep, nor be told in Hydra's words.
             from hydra.core.hydra_config import HydraConfig
@@ -99,12 +147,16 @@ def _run(words: list[str]) -> int:
             job = ",".join(HydraConfig.get().overrides.task)
             if cfg.debug:
                 raise
+            if _in_sweep() and whole is not None:
+                return  # it is told, and in the run's folder
             if _in_sweep():
                 _say(f"[{job}] {error}")
+            if os.getpid() != here:
+                raise
             failed.append((job, error))
 
     overrides.call(words, task)
-    if failed and len(failed[0]) and not any(w in ("-m", "--multirun") for w in words):
+    if failed and not any(w in sweep.MULTIRUN for w in words):
         raise failed[0][1]
     if failed:
         _say(f"{len(failed)} of the sweep's jobs failed: {'; '.join(job for job, _ in failed)}.")
@@ -166,9 +218,9 @@ def _show(cfg: Any, table: Any) -> None:
     from convergence.results import RESULTS
     from convergence.runs import run_folder
 
-    folder = run_folder(_typed(cfg))
+    folder = run_folder(cfg)
     print(summary(table))
-    print(f"results  {folder / RESULTS}")
+    print(f"results  {folder if status.read_plan(folder) else folder / RESULTS}")
     if cfg.figures:
         for path in figures.draw(table, folder):
             if path.suffix == ".png":
@@ -199,7 +251,9 @@ def _figure(words: list[str]) -> int:
 
     table = results.read(words)
     for axis, rows in table.groupby("axis"):
-        place = _common(words) / (f"{axis}-figures" if table.run.nunique() > 1 else "")
+        folder = _common(words)
+        several = table.run.nunique() > 1 and status.read_plan(folder) is None
+        place = folder / (f"{axis}-figures" if several else "")
         for path in figures.draw(rows, place):
             print(path)
     if set(figure1.AXES) <= set(table.axis):

@@ -129,6 +129,14 @@ class ShiftSource(Enum):
     image_folder = "image_folder"
 
 
+class Pairing(Enum):
+    """Which networks of a population meet: of one architecture, of two, or all."""
+
+    all = "all"
+    within = "within"
+    across = "across"
+
+
 # ---------------------------------------------------------------- dataset
 
 
@@ -228,6 +236,19 @@ class LibraryConfig(ModelConfig):
     key_map: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass
+class PopulationConfig(ModelConfig):
+    """Many networks, of any sources. `layers`, `units`, `image_size` and `seeds` hold where a member names none."""
+
+    name: str = "population"
+    # A list, or a file of one (YAML, or text with a member a line): names of model choices (tiny_vgg),
+    # library/name:weights (timm/resnet50:a1_in1k), or mappings such as {model: tiny_vgg, seeds: {init: [0, 1]}}.
+    members: Any = None
+    pairing: Pairing = Pairing.all
+    per_job: int = _number(1, least=1)  # comparisons that one job of a sweep makes
+    part: list[str] | None = None  # which of the comparisons this job makes (null: all); a sweep sets it
+
+
 # ---------------------------------------------------------------- metric, axis, the whole
 
 
@@ -274,6 +295,8 @@ class TrainingAxisConfig(AxisConfig):
     name: str = "training"
     checkpoints: list[float] | None = None  # epochs done (0 untrained), null: all that every seed has
     cross_time: bool = False  # also each checkpoint with each other one: seed A at step s with seed B at step t
+    between: bool = True  # pairs of training runs
+    baselines: bool = True  # each training run's end with raw pixels, and with `cross_time` with its own checkpoints
 
 
 class Protocol(Enum):

@@ -13,11 +13,12 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from convergence import nulls, results
+from convergence import nulls, results, status
 from convergence.alignment import resolve_device
-from convergence.axes import Comparison, depth, labels, ood, training
+from convergence.axes import Comparison, depth, labels, ood, population, training
 from convergence.cache import Joined
 from convergence.config import Config, OodConfig, Protocol, check
+from convergence.errors import UserError
 from convergence.estimate import estimate
 from convergence.files import only_one
 from convergence.manifest import manifest
@@ -43,12 +44,48 @@ def run(config: Config | DictConfig) -> pd.DataFrame:
     """
     cfg: Config = OmegaConf.to_object(config) if isinstance(config, DictConfig) else config  # type: ignore[assignment]
     check(cfg)
+    whole = population.of(cfg)
+    return _run(cfg) if whole is None else _run_all(cfg, whole.part)
+
+
+def plan(cfg: Config) -> dict[str, Config]:
+    """The runs of a population, by :func:`convergence.axes.population.key`, written to ``plan.json`` in its folder."""
+    runs = {population.key(unit): unit for unit in population.units(cfg)}
+    status.write_plan(run_folder(cfg), {run_folder(unit): population.title(unit) for unit in runs.values()})
+    return runs
+
+
+def _run_all(cfg: Config, part: list[str] | None) -> pd.DataFrame:
+    """Each comparison of a population (or a part of them) in turn; one that fails does not end the others."""
+    runs = plan(cfg)
+    changed = [key for key in part or [] if key not in runs]
+    if changed:
+        raise UserError(f"the population has changed since this sweep began ({', '.join(changed)}): start it again.")
+    tables, failed = [], []
+    for key in part or runs:
+        try:
+            tables.append(_run(runs[key]))
+        except UserError as error:
+            if cfg.debug:
+                raise
+            failed.append(f"{population.title(runs[key])}: {error}")
+            _log.warning("%s", failed[-1])
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(part or runs)} comparisons failed ({failed[0]}); the others are in {cfg.output}, "
+            "and the same command computes what is missing."
+        )
+    return pd.concat(tables, ignore_index=True)
+
+
+def _run(cfg: Config) -> pd.DataFrame:
     folder = run_folder(cfg)
-    with only_one(folder / "lock", f"another run works in {folder}: waiting for it."):
+    waiting = f"another run works in {folder}: waiting for it."
+    with only_one(folder / status.LOCK, waiting), status.noted(folder):
         if cfg.force:
             shutil.rmtree(folder / "shards", ignore_errors=True)
-            (folder / "manifest.json").unlink(missing_ok=True)
-        if (folder / "manifest.json").exists():
+            (folder / status.MANIFEST).unlink(missing_ok=True)
+        if (folder / status.MANIFEST).exists():
             table = _finished(folder)
             if table is not None:
                 _log.info("nothing to do: %s has all results (force=true starts over).", folder)

@@ -24,22 +24,71 @@ def call(words: list[str], task: Callable[[Any], None]) -> None:
 
     register()
     words = [word for word in words if word != "model@against=null"]  # the default, which Hydra knows no word for
+    words = populations(words)
     _refuse_additions(words)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, instead of Hydra's own lines
-    sys.argv = ["convergence run", *_flags_first(_quote_patterns(words))]
+    flags, plain = _flags(_quote_patterns(words))
+    sys.argv = ["convergence run", *flags, *plain]
     try:
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:
         if "debug=true" in words:
             raise
         raise UserError(_one_sentence(error, words)) from None
+    except RuntimeError as error:
+        if "debug=true" in words:
+            raise
+        raise _of_launcher(error) from None
     except SystemExit as end:
         if end.code not in (0, None):
             raise UserError("the flags were not understood (see above): `convergence run --help` lists them.") from None
 
 
+def _of_launcher(error: RuntimeError) -> Exception:
+    """What a launcher raises, as a sentence; any other error as it is."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+    if '"srun"' in reason:
+        return UserError("there is no SLURM on this machine (srun): give the command on a login node of the cluster.")
+    if type(error).__module__.startswith(("submitit.", "joblib.")):
+        return UserError(f"the sweep's jobs did not all run ({reason}): the same command computes what is missing.")
+    return error
+
+
+_FILES = (".yaml", ".yml", ".txt")
+
+
+def populations(words: list[str]) -> list[str]:
+    """``model=[…]`` and ``model=FILE`` name a population: the words that Hydra knows it by."""
+    found = []
+    for word in words:
+        option, _, value = word.partition("=")
+        if option in ("model", "model@against") and (value.startswith("[") or value.endswith(_FILES)):
+            place = option.removeprefix("model@")
+            found += [f"{option}=population", f"{place}.members={value if value.startswith('[') else repr(value)}"]
+            if not value.startswith("["):
+                found.append(f"{place}.name={re.sub(r'[^A-Za-z0-9_-]', '_', Path(value).stem)}")
+        else:
+            found.append(word)
+    return found
+
+
+def choices(words: list[str]) -> list[list[str]]:
+    """The words of each job of a multirun: one of each option's values (a,b,c), in Hydra's order."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    words = populations(words)
+    flags, plain = _flags(_quote_patterns(words))
+    try:
+        (jobs,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(plain), None)
+    except HydraException as error:
+        raise UserError(_one_sentence(error, words)) from None
+    return [[*flags, *job] for job in jobs]
+
+
 # One element of a value that is not quoted yet, and has a placeholder of checkpoint files.
-_PATTERN = re.compile(r"(?:^|(?<=[\[,]))([^\[\],'\"]*\{(?:seed|epoch|step)\}[^\[\],'\"]*)")
+_PATTERN = re.compile(r"(?:^|(?<=[\[,]))([^\[\],'\"]*\{(?:seed|epoch|step)(?:=\d+)?\}[^\[\],'\"]*)")
 
 
 def _quote_patterns(words: list[str]) -> list[str]:
@@ -51,15 +100,15 @@ def _quote_patterns(words: list[str]) -> list[str]:
 _TAKE_A_VALUE = {"--cfg", "-c", "--config-dir", "-cd", "--config-name", "-cn", "--package", "-p", "--info", "-i"}
 
 
-def _flags_first(words: list[str]) -> list[str]:
-    """Hydra's parser refuses overrides on both sides of a flag: put the flags before all of them."""
+def _flags(words: list[str]) -> tuple[list[str], list[str]]:
+    """Flags, with their values, and overrides: Hydra's parser refuses overrides on both sides of a flag."""
     flags: list[str] = []
     overrides: list[str] = []
     takes = False
     for word in words:
         (flags if takes or word.startswith("-") else overrides).append(word)
         takes = word in _TAKE_A_VALUE
-    return flags + overrides
+    return flags, overrides
 
 
 def _one_sentence(error: BaseException, words: list[str]) -> str:
@@ -72,6 +121,8 @@ def _one_sentence(error: BaseException, words: list[str]) -> str:
     first = causes[0] or ["the options were not understood"]
     inner = causes[-1] or first
     message = first[0]
+    if re.search(r"hydra/launcher/(joblib|submitit)|hydra_plugins\.hydra_(joblib|submitit)", " ".join(first + inner)):
+        return "that launcher is an extra: install it with `pip install convergence[cluster]`."
     listed = [lines[i + 1 :] for lines in causes for i, line in enumerate(lines) if "Available options" in line]
     if listed:
         names = [line for line in listed[0] if " " not in line]

@@ -8,13 +8,18 @@ from pathlib import Path
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from convergence import config
 
 _SCHEMAS: dict[str, dict[str, type]] = {
     "schema/config": {"main": config.Config},
-    "schema/model": {"recipe": config.RecipeConfig, "library": config.LibraryConfig},
+    "schema/model": {
+        "recipe": config.RecipeConfig,
+        "library": config.LibraryConfig,
+        "population": config.PopulationConfig,
+    },
     "schema/dataset": {
         "base": config.DatasetConfig,
         "shapes": config.ShapesConfig,
@@ -44,7 +49,12 @@ def conf_folder() -> Path:
 def compose(overrides: Sequence[str] = ()) -> config.Config:
     """The typed config of these overrides, as ``python -m convergence run`` would compose it; for notebooks."""
     register()
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        made = OmegaConf.to_object(hydra_compose("config", overrides=list(overrides)))
+    outer = GlobalHydra.instance().hydra  # of a run that composes a population's members
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            made = OmegaConf.to_object(hydra_compose("config", overrides=list(overrides)))
+    finally:
+        GlobalHydra.instance().hydra = outer
     assert isinstance(made, config.Config)
     return made

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from convergence.errors import UserError
 from convergence.files import write_atomic
+from convergence.status import read_plan
 
 _log = logging.getLogger("convergence")
 RESULTS = "results.parquet"
@@ -100,7 +101,7 @@ def read(places: Sequence[str | Path]) -> pd.DataFrame:
     files: list[Path] = []
     for place in places:
         matches = [Path(p) for p in sorted(glob.glob(str(place), recursive=True))]
-        here = [f for p in matches for f in ([p] if p.is_file() else sorted(p.rglob(RESULTS)))]
+        here = [f for p in matches for f in _tables(p)]
         if not here:
             raise UserError(f"{place} holds no {RESULTS}: name a run folder, or the folder above several.")
         files += [f for f in here if f not in files]
@@ -112,6 +113,14 @@ def read(places: Sequence[str | Path]) -> pd.DataFrame:
             reason = str(error).splitlines()[0][:120]
             raise UserError(f"{path} is not a table of results ({reason}): run its experiment again.") from None
     return pa.concat_tables(tables).to_pandas()
+
+
+def _tables(place: Path) -> list[Path]:
+    """The tables of a file, of a population (those that are there), or of all runs under a folder."""
+    plan = read_plan(place)
+    if plan is not None:
+        return [path for run in plan if (path := run / RESULTS).is_file()]
+    return [place] if place.is_file() else sorted(place.rglob(RESULTS))
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import enum
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from convergence.axes import population
 from convergence.config import Config, LibraryConfig
 from convergence.metrics.catalogue import MEASURES, METRICS
 from convergence.models import patterns
@@ -36,6 +38,8 @@ def metrics_of(cfg: Config) -> tuple[str, ...]:
 
 def run_hash(cfg: Config) -> str:
     """Hash of every option that changes a number, and of the bytes of the user's checkpoints."""
+    if population.of(cfg) is not None:  # what it stands for, however it is spelt
+        return digest(sorted(run_hash(unit) for unit in population.units(cfg)))[:10]
     what = {name: value for name, value in plain(cfg).items() if name not in _RUNTIME}
     if not cfg.null.kinds:
         del what["null"]
@@ -63,5 +67,12 @@ def _checkpoints(side: Any) -> list[str]:
 def _hash_file(path: Path) -> str:
     if not path.is_file():
         return "missing"  # loading it says so
+    about = path.stat()
+    return _hash_content(path, about.st_mtime_ns, about.st_size)
+
+
+@cache
+def _hash_content(path: Path, _time: int, _size: int) -> str:
+    """Once for all the pairs of a population that a checkpoint is in."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -21,10 +21,10 @@ from convergence.errors import UserError
 from convergence.fold_scores import COLUMNS, ordered_rows, score_tile, workers
 from convergence.metrics import catalogue
 from convergence.metrics.catalogue import MEASURES, METRICS
-from convergence.moments import Pair, Representation, accumulate
+from convergence.moments import Moments, Pair, Representation, accumulate
 from convergence.null_scores import Drawn, Tile
 from convergence.nulls import Null
-from convergence.tiles import bytes_of_moments, tiles
+from convergence.tiles import bytes_of_moments, halving, tiles
 from convergence.tiles import chunk as chunk_of
 
 DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
@@ -164,10 +164,14 @@ def _fitted(
         more: Any = {"device": options.device, "budget": budget, "advance": options.advance}
         yield [wide.score(x, y, by_gram, fold, metrics=metrics, directions=directions, **more)]  # type: ignore[arg-type]
     by_moments = [p for p in pairs if p not in set(by_gram)]
-    for tile in tiles(x, y, by_moments, cost, budget):
+
+    def accumulated(tile: list[Pair]) -> tuple[int, Moments, list[Moments]]:
         step = options.chunk or chunk_of(x, y, tile, budget)
         moments = accumulate(x, y, tile, fold, device=options.device, chunk=step)
-        held_out = [accumulate(a, b, tile, fold, device=options.device, chunk=step, origin=moments) for a, b in others]
+        more = [accumulate(a, b, tile, fold, device=options.device, chunk=step, origin=moments) for a, b in others]
+        return step, moments, more
+
+    for tile, (step, moments, held_out) in halving(accumulated, tiles(x, y, by_moments, cost, budget), x, y):
         yield score_tile(moments, held_out or [moments], tile, metrics, directions, options.advance)
         if drawn is not None:
             left, advance = budget - cost(tile), options.advance

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
+import torch
 
 from convergence.errors import UserError
 from convergence.moments import Pair, Representation
 
+T = TypeVar("T")
 _BYTES = 8  # of a float64
+_log = logging.getLogger("convergence")
 
 
 def bytes_of_moments(
@@ -59,6 +64,34 @@ def _halves(x: Representation, y: Representation, block: list[Pair]) -> list[lis
     cut = min(max(1, int(np.searchsorted(ends, ends[-1] / 2, side="right"))), len(names) - 1)
     first = set(names[:cut])
     return [[p for p in block if p[side] not in first], [p for p in block if p[side] in first]]
+
+
+def halving(
+    work: Callable[[list[Pair]], T], blocks: Iterable[list[Pair]], x: Representation, y: Representation
+) -> Iterator[tuple[list[Pair], T]]:
+    """Each tile with the work done on it; one that does not fit on the device is halved.
+
+    Raises
+    ------
+    UserError
+        If a single pair of layers does not fit.
+    """
+    waiting = list(blocks)[::-1]
+    while waiting:
+        tile = waiting.pop()
+        try:
+            found = work(tile)
+        except torch.cuda.OutOfMemoryError:
+            if len(tile) == 1:
+                a, b = tile[0]
+                raise UserError(
+                    f"layers '{a}' and '{b}' do not fit on the device: give device=cpu, or fewer units."
+                ) from None
+            _log.warning("a tile of %d pairs of layers did not fit on the device and was halved.", len(tile))
+            torch.cuda.empty_cache()
+            waiting += _halves(x, y, tile)[::-1]
+            continue
+        yield tile, found
 
 
 def chunk(x: Representation, y: Representation, tile: Sequence[Pair], budget: float) -> int:

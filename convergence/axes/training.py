@@ -47,11 +47,11 @@ def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparis
     tracks = [[[run[p] for p in points] for run in group] for group in groups]
     places = range(len(points))
     which = list(product(places, places)) if axis.cross_time else [(i, i) for i in places]
-    pairs = pairs_of(tracks)
-    if not pairs:
+    pairs = pairs_of(tracks) if axis.between else []
+    if axis.between and not pairs:
         raise nothing_to_compare(config)
     comparisons = [compare(f"pair-{k:03d}", x, y, which, Pairs.matched, images) for k, (x, y) in enumerate(pairs)]
-    ends = [(track, track[-1:]) for group in tracks for track in group]
+    ends = [(track, track[-1:]) for group in tracks for track in group] if axis.baselines else []
     if axis.cross_time:
         to_end = [(i, 0) for i in places]
         comparisons += [compare(f"own-{k:03d}", x, y, to_end, Pairs.matched, images) for k, (x, y) in enumerate(ends)]

@@ -1,7 +1,7 @@
 """The user's checkpoint files, and which training run and point of training each is of.
 
 ``runs/seed_{seed}/epoch_{epoch}.pth`` stands for all files of that shape: ``{seed}`` tells the run, ``{epoch}`` (epochs
-done, 0 before training) or ``{step}`` the point of training.
+done, 0 before training) or ``{step}`` the point of training. ``{seed=3}`` stands for that seed alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from convergence.errors import UserError
 
 _PLACES = {"seed": r"\d+", "epoch": r"\d+(?:\.\d+)?", "step": r"\d+"}
 _PACKAGE = "package:"
-_FIELD = re.compile(r"\{(\w*)\}")
+_FIELD = re.compile(r"\{(\w*)(?:=(\d+))?\}")
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,17 @@ def files(pattern: str) -> list[File]:
     parts = _FIELD.split(pattern)
     expression, seen = "", set()
     for i, part in enumerate(parts):
-        if i % 2 == 0:
+        if i % 3 == 0:
             expression += re.escape(part)
+        if i % 3 != 1:
             continue
         if part not in _PLACES:
             known = ", ".join(f"{{{name}}}" for name in _PLACES)
             raise UserError(f"model.checkpoints: {{{part}}} in {pattern} is not known: the placeholders are {known}.")
-        expression += f"(?P={part})" if part in seen else f"(?P<{part}>{_PLACES[part]})"
+        only = f"0*{int(parts[i + 1])}" if parts[i + 1] else _PLACES[part]
+        expression += f"(?P={part})" if part in seen else f"(?P<{part}>{only})"
         seen.add(part)
-    wild = "*".join(glob.escape(part) for part in parts[::2])
+    wild = "*".join(glob.escape(part) for part in parts[::3])
     found = []
     for path in glob.glob(wild):
         match = re.fullmatch(expression, path)
