@@ -98,7 +98,7 @@ def planned(words: Sequence[str]) -> str:
         missing += [unit for unit, run in zip(units, found, strict=True) if run in left]
         lines += [f"{run.state.value:<8} {run.name}" for run in found]
         lines.append(f"{status.counted(found)} of {len(found)} on {cfg.dataset.stimuli or 'all'} stimuli")
-    lines.append(f"{jobs} jobs")
+    lines.append(f"{jobs} job{'' if jobs == 1 else 's'}")
     if missing:
         device = resolve_device(missing[0].device)
         lines += textwrap.wrap(str(forecast(missing, experiment.PLANS, device)), 80)
