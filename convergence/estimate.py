@@ -19,7 +19,7 @@ from convergence.models.network import Network
 from convergence.moments import Pair
 from convergence.representations import is_kept
 from convergence.runs import metrics_of
-from convergence.stimuli.base import ArrayStimuli, Stimuli
+from convergence.stimuli.base import Stimuli
 from convergence.tiles import bytes_of_moments
 
 _SAMPLE = 8  # images that the time for all is judged by
@@ -78,7 +78,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     pixels = {
         (images.fingerprint, n.preprocess.geometry()): forward[n.model].input_bytes * len(images)
         for n, images in missing
-        if not isinstance(images, ArrayStimuli)
+        if not images.at_hand
     }
     return Estimate(
         comparisons=len(comparisons),
