@@ -80,7 +80,7 @@ class Sweep:
     def held_up(self) -> Iterator[None]:
         """Within it one network is never trained, so that all of its pairs but none of the others wait for it."""
         names = [p.name for p in (_reference / ".cache" / "networks").iterdir()]
-        (name,) = (n for n in names if "seed2" in n)
+        (name,) = (n for n in names if "init2-" in n)
         with only_one(self.place / ".cache" / "networks" / name / "lock", ""):
             yield
 
