@@ -194,8 +194,9 @@ def test_jobs_out_of_time_or_on_a_node_that_goes_down_are_queued_again(
         until(lambda: slurm.jobs().get(other) == "PENDING")
         slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
         before = written(sweep)
-    for job in (late, other):  # SLURM lets a job that is queued again wait for two minutes
-        slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now")
+    # SLURM lets a job that is queued again wait for two minutes; in the second in which it ended it could not start.
+    for job in (late, other):
+        slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now+4")
     code, errors = sweep.finish(process)
     assert code == 0, errors
     same(sweep.rows(), reference)
