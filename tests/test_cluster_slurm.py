@@ -192,12 +192,14 @@ def test_jobs_out_of_time_or_on_a_node_that_goes_down_are_queued_again(
         node = slurm.ask("squeue", "--noheader", f"--jobs={other}", "--format=%N").strip()
         slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         until(lambda: slurm.jobs().get(other) == "PENDING")
-        slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
         before = written(sweep)
-    # SLURM lets a job that is queued again wait for two minutes; in the second in which it ended it could not start.
-    for job in (late, other):
-        slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now+4")
-    code, errors = sweep.finish(process)
+    try:
+        # SLURM lets a job that is queued again wait for two minutes; in the second in which it ended it could not begin.
+        for job in (late, other):
+            slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now+4")
+        code, errors = sweep.finish(process)  # on the node that is left
+    finally:
+        slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
     assert code == 0, errors
     same(sweep.rows(), reference)
     assert before.items() <= written(sweep).items()
