@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from convergence import listing, overrides, pruning, status, sweep
 from convergence.errors import UserError
@@ -80,11 +80,19 @@ def _say(sentence: str) -> None:
     print(f"convergence: {' '.join(sentence.split())}", file=sys.stderr)
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is at the moment: a caller may have put another one in its place since."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def _log_plainly() -> None:
     """Messages as plain sentences on stderr."""
     log = logging.getLogger("convergence")
     if not log.handlers:
-        handler = logging.StreamHandler()
+        handler = _Stderr()
         handler.setFormatter(logging.Formatter("%(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)

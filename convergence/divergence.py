@@ -60,15 +60,15 @@ class Divergence:
     @property
     def mean(self) -> Array:
         """(layers,) alignment out of distribution, mean over shifts."""
-        return self.beyond.mean(axis=(0, 1))
+        return _known_mean(self.beyond.mean(axis=1))
 
     @property
     def error(self) -> Array:
         """(layers,) standard error over shifts; NaN of one."""
         by_shift = self.beyond.mean(axis=1)
-        if len(by_shift) < 2:
-            return np.full(by_shift.shape[1], np.nan)
-        return by_shift.std(axis=0, ddof=1) / np.sqrt(len(by_shift))
+        count = (~np.isnan(by_shift)).sum(axis=0)
+        spread = np.sqrt(_known_mean((by_shift - self.mean) ** 2) * count)
+        return np.divide(spread, np.sqrt(count * (count - 1)), out=np.full_like(spread, np.nan), where=count > 1)
 
     @property
     def gap(self) -> Array:
@@ -84,16 +84,23 @@ class Divergence:
         give no p below 1/32.
         """
         chosen = self.beyond if shift is None else self.beyond[[self.shifts.index(shift)]]
-        gaps = self.within - chosen.mean(axis=0)
+        gaps = self.within - _known_mean(chosen)
         signs = np.array(list(product((1, -1), repeat=len(gaps))))  # the first is what was observed
         draws = _studentized(signs[:, :, None] * gaps)
-        largest = draws.max(axis=1)
-        return (largest[:, None] >= draws[0] - 1e-9).mean(axis=0)
+        largest = np.fmax.reduce(draws, axis=1)
+        return np.where(np.isnan(draws[0]), np.nan, (largest[:, None] >= draws[0] - 1e-9).mean(axis=0))
 
     def onset(self, shift: str | None = None) -> int | None:
         """The first layer whose gap exceeds its null (of one shift, or of the mean over all), or None."""
         exceeds = np.flatnonzero(self.gap_p(shift) <= _SIGNIFICANT)
         return int(exceeds[0]) if len(exceeds) else None
+
+
+def _known_mean(values: Array) -> Array:
+    """Over the first axis (shifts) without the NaN: a layer may be silent under one of them and have no score there."""
+    known = ~np.isnan(values)
+    total, count = np.where(known, values, 0).sum(axis=0), known.sum(axis=0)
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
 def _studentized(gaps: Array) -> Array:

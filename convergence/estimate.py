@@ -19,7 +19,7 @@ from convergence.models.network import Network
 from convergence.moments import Pair
 from convergence.representations import is_kept
 from convergence.runs import metrics_of
-from convergence.stimuli.base import ArrayStimuli, Stimuli
+from convergence.stimuli.base import Stimuli
 from convergence.tiles import bytes_of_moments
 
 _SAMPLE = 8  # images that the time for all is judged by
@@ -38,7 +38,7 @@ class Estimate:
     images : forward passes.
     cache_bytes : that the responses, and the pixels that they are to, will take on disk.
     memory_bytes : of moments, Gram matrices or a fold's responses, at most the budget.
-    seconds : of extraction and of scoring, about.
+    extraction_seconds, scoring_seconds : about.
     """
 
     comparisons: int
@@ -47,14 +47,20 @@ class Estimate:
     images: int
     cache_bytes: int
     memory_bytes: float
-    seconds: float
+    extraction_seconds: float
+    scoring_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Of both."""
+        return self.extraction_seconds + self.scoring_seconds
 
     def __str__(self) -> str:
         sets = f" on {self.conditions} sets of stimuli" if self.conditions > 1 else ""
         return (
             f"{_count(self.comparisons, 'comparison')} of {_count(self.networks, 'network')}{sets}: "
             f"{_count(self.images, 'image')} to extract, {self.cache_bytes / 2**20:,.0f} MiB on disk, "
-            f"{self.memory_bytes / 2**20:,.0f} MiB of memory, about {_duration(self.seconds)}."
+            f"{self.memory_bytes / 2**20:,.0f} MiB of memory, about {duration(self.seconds)}."
         )
 
 
@@ -72,7 +78,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     pixels = {
         (images.fingerprint, n.preprocess.geometry()): forward[n.model].input_bytes * len(images)
         for n, images in missing
-        if not isinstance(images, ArrayStimuli)
+        if not images.at_hand
     }
     return Estimate(
         comparisons=len(comparisons),
@@ -86,7 +92,8 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         )
         + sum(pixels.values()),
         memory_bytes=min(max(_memory(cfg, c) for c in comparisons), cfg.memory_gb * 2**30),
-        seconds=drawing + running + _scoring_seconds(cfg, comparisons),
+        extraction_seconds=drawing + running,
+        scoring_seconds=_scoring_seconds(cfg, comparisons),
     )
 
 
@@ -191,7 +198,8 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """For people."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -29,7 +29,7 @@ from convergence.runs import metrics_of, run_folder
 from convergence.scoring import rounds_of, score, transfer
 
 _log = logging.getLogger("convergence")
-_PLANS = {"depth": depth.plan, "training": training.plan, "ood": ood.plan}
+PLANS = {"depth": depth.plan, "training": training.plan, "ood": ood.plan}
 
 
 def run(config: Config | DictConfig) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
     started = time.monotonic()
     nulls.of(cfg.null)  # too few draws for alpha: said before anything is trained
     device = resolve_device(cfg.device)
-    comparisons = _PLANS[cfg.axis.name](cfg, folder=Path(cfg.cache) / "networks", device=device)
+    comparisons = PLANS[cfg.axis.name](cfg, folder=Path(cfg.cache) / "networks", device=device)
     missing = [c for c in comparisons if results.read_shard(folder, c.name) is None]
     if missing:
         _log.info("%s", estimate(cfg, missing, device))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from convergence.cache import Entry
-from convergence.stimuli.base import ArrayStimuli, digest
+from convergence.stimuli.base import digest
 
 _BLOCK = 64  # images decoded and kept together
 _MOST_WORKERS = 8
@@ -65,7 +65,7 @@ class Loader:
 
     def batches(self, parts: Sequence[range]) -> Iterator[Tensor]:
         """Each part's images, ``batch_size`` at a time; a batch never goes over the end of a part."""
-        if isinstance(self.stimuli, ArrayStimuli):  # in memory as it is: nothing to decode, nothing to keep
+        if self.stimuli.at_hand:  # nothing to decode, nothing to keep
             for part in parts:
                 for rows in _cut(part, self.batch_size):
                     yield self._timed(lambda rows=rows: self.preprocess.pixels(self.stimuli, rows))  # type: ignore[misc]

@@ -328,7 +328,7 @@ def _rotations(layers: dict[str, list[LayerSplit]], seed: int, draws: range, poo
 def _turn(side: Side, layers: dict[str, list[LayerSplit]], rotations: dict[str, Tensor], name: str) -> list[_Turned]:
     """The layer's units after the rotations, at each fold: of QᵀPQ only the diagonal is needed."""
     rotation = rotations[name]
-    squares = ((side.products[name][:, None] @ rotation) * rotation).sum(dim=-2)
+    squares = scores.quadratic(side.products[name][:, None], rotation)
     sums = torch.einsum("kn,bnm->kbm", side.sums[name], rotation)
     shift = torch.einsum("n,bnm->bm", side.shift[name], rotation)
     found = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,20 +81,28 @@ def compose(words: Sequence[str]) -> list[Any]:
 
 
 def planned(words: Sequence[str]) -> str:
-    """Each comparison that the words stand for and its state, and the jobs that a sweep makes of what is left."""
-    from convergence import runs, status
+    """Each comparison that the words stand for and its state, the jobs that a sweep makes of what is left, its cost."""
+    from convergence import experiment, runs, status
+    from convergence.alignment import resolve_device
     from convergence.axes import population
+    from convergence.forecast import forecast
 
     lines, jobs = [], 0
+    missing: list[Any] = []
     for cfg in compose(words):
         whole = population.of(cfg)
         units = population.units(cfg)
         found = [status.of(runs.run_folder(unit), population.title(unit)) for unit in units]
         left = [run for run in found if run.state is not status.State.done]
         jobs += -(-len(left) // (whole.per_job if whole else 1))
+        missing += [unit for unit, run in zip(units, found, strict=True) if run in left]
         lines += [f"{run.state.value:<8} {run.name}" for run in found]
         lines.append(f"{status.counted(found)} of {len(found)} on {cfg.dataset.stimuli or 'all'} stimuli")
-    return "\n".join([*lines, f"{jobs} jobs"])
+    lines.append(f"{jobs} job{'' if jobs == 1 else 's'}")
+    if missing:
+        device = resolve_device(missing[0].device)
+        lines += textwrap.wrap(str(forecast(missing, experiment.PLANS, device)), 80)
+    return "\n".join(lines)
 
 
 def _option(cfg: Any) -> str:

@@ -55,6 +55,11 @@ class Checkpoint:
         return load_file(self.path)
 
 
+def steps_per_epoch(config: TrainingConfig, images: int) -> int:
+    """Batches that see each image once."""
+    return math.ceil(images / config.batch_size)
+
+
 def checkpoint_steps(config: TrainingConfig, per_epoch: int) -> list[int]:
     """Step 0, log-spaced steps inside the first epoch, and the end of each epoch."""
     early = set()
@@ -89,7 +94,7 @@ def train(
     UserError
         If the loss is no longer finite, with the step and the learning rate; good checkpoints are kept.
     """
-    per_epoch = math.ceil(count / config.batch_size)
+    per_epoch = steps_per_epoch(config, count)
     steps = checkpoint_steps(config, per_epoch)
     done = _finished(folder, steps)
     if done is not None:

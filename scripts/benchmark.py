@@ -1,6 +1,6 @@
 """How fast the scoring is: against the usual way, himalaya, and the bare matrix products; memory as M grows.
 
-    python scripts/benchmark.py                      # the table, about three minutes on two cores
+    python scripts/benchmark.py                      # the table, some minutes on two cores
     python scripts/benchmark.py --json scores.json   # and as JSON
     python scripts/benchmark.py --widths 64 128 --stimuli 1000
 
@@ -10,8 +10,11 @@ ours has chosen, so that it gets for free what ours pays for.
 
 All take turns, one for each fold: a fold of the usual way (times the folds), then ours whole, with the same threads.
 Every figure is the median over the turns, and every ratio the median of the turns' ratios. CPU seconds are those of all
-threads together: on a busy machine they say more than the wall clock. A GPU is used where there is one; the usual way
-stays on the CPU. Peers that are not installed (scikit-learn, himalaya) are left out, and said so.
+threads together. Other programs on the machine slow the usual way most, since the threads of its matrix products wait
+for each other busily: believe a ratio from a quiet machine (the load is printed), or one with --threads 1.
+
+A GPU is used where there is one; the usual way stays on the CPU. Peers that are not installed (scikit-learn, himalaya)
+are left out, and said so.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -230,6 +234,7 @@ def main() -> None:
     if options.peak:
         _measure_peak(options.peak, options.widths)
         return
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     device = resolve_device(options.device)
     x = responses(options.stimuli, options.widths, 1)
     y = responses(options.stimuli, options.widths, 2)
@@ -240,13 +245,15 @@ def main() -> None:
             rows.append((f"peak memory at M = {stimuli:,}", peak_memory(stimuli, options.widths), None, "MiB"))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     print(f"widths {options.widths} × the same, M = {options.stimuli:,}, {options.folds} folds, both directions,")
-    print(f"{options.threads} threads, {device.type} ({name}), torch {torch.__version__}\n")
+    print(
+        f"{options.threads} threads, {device.type} ({name}), torch {torch.__version__}, load {load:.1f} at the start\n"
+    )
     print(f"  {'':<52} {'wall':>8} {'CPU':>8}")
     for label, wall, cpu, unit in rows:
         print(f"  {label:<52} {wall:8.2f} {'' if cpu is None else f'{cpu:.2f}':>8} {unit}")
     if options.json:
         setting = {key: value for key, value in vars(options).items() if key not in ("json", "peak")}
-        setting |= {"device": f"{device.type} ({name})", "torch": torch.__version__}
+        setting |= {"device": f"{device.type} ({name})", "torch": torch.__version__, "load": load}
         figures = [{"what": label, "wall": wall, "cpu": cpu, "unit": unit} for label, wall, cpu, unit in rows]
         options.json.write_text(json.dumps({"setting": setting, "figures": figures}, indent=1) + "\n")
 

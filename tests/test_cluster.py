@@ -227,6 +227,9 @@ def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path, capsys: pyt
     told = capsys.readouterr().out
     assert "missing  tiny_resnet seed0 seed1" in told
     assert "0 done, 3 missing of 3 on 40 stimuli\n2 jobs" in told
+    assert "at most 3 networks, 240 images to extract" in told, "each trained and untrained, once"
+    assert "MiB on disk" in told
+    assert "besides training" in told
     assert list(tmp_path.iterdir()) == []
 
 

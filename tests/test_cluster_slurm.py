@@ -80,7 +80,7 @@ class Sweep:
     def held_up(self) -> Iterator[None]:
         """Within it one network is never trained, so that all of its pairs but none of the others wait for it."""
         names = [p.name for p in (_reference / ".cache" / "networks").iterdir()]
-        (name,) = (n for n in names if "seed2" in n)
+        (name,) = (n for n in names if "init2-" in n)
         with only_one(self.place / ".cache" / "networks" / name / "lock", ""):
             yield
 
@@ -192,11 +192,14 @@ def test_jobs_out_of_time_or_on_a_node_that_goes_down_are_queued_again(
         node = slurm.ask("squeue", "--noheader", f"--jobs={other}", "--format=%N").strip()
         slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
         until(lambda: slurm.jobs().get(other) == "PENDING")
-        slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
         before = written(sweep)
-    for job in (late, other):  # SLURM lets a job that is queued again wait for two minutes
-        slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now")
-    code, errors = sweep.finish(process)
+    try:
+        # SLURM lets a job that is queued again wait for two minutes; in the second in which it ended it could not begin.
+        for job in (late, other):
+            slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now+4")
+        code, errors = sweep.finish(process)  # on the node that is left
+    finally:
+        slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
     assert code == 0, errors
     same(sweep.rows(), reference)
     assert before.items() <= written(sweep).items()

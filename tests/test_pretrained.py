@@ -194,6 +194,6 @@ def test_networks_of_different_input_sizes_see_the_same_images(tmp_path: Path) -
     manifest = json.loads(next(tmp_path.rglob("manifest.json")).read_text())
     sizes = {n["preprocess"].split(",")[0] for n in manifest["networks"]}
     assert sizes == {"short side 32", "short side 48"}
-    ids = [json.loads(p.read_text())["ids"] for p in tmp_path.rglob("index.json")]
+    ids = [json.loads(p.read_text())["index"]["ids"] for p in tmp_path.rglob("index.json")]
     assert len(ids) == 2
     assert ids[0] == ids[1]

@@ -101,7 +101,7 @@ def test_the_cache_is_read_by_columns(tmp_path) -> None:  # type: ignore[no-unty
     entry = Entry(tmp_path / "entry")
     for start in (0, 12, 24):
         entry.write_chunk(start, {n: v[start : start + 12] for n, v in values.items()})
-    entry.finish(["a", "b"], [str(i) for i in range(30)], torch.zeros(30))
+    entry.finish([0, 12, 24], ["a", "b"], [str(i) for i in range(30)], torch.zeros(30), about={})
     found = entry.open()
     assert found is not None
     assert torch.equal(found.columns("a", 7, 21), values["a"][:, 7:21])

@@ -134,7 +134,8 @@ def _ood(table: pd.DataFrame) -> list[str]:
         r, late = correlation(d), np.nan
         if id(d) in closed and not np.isnan(closed[id(d)].share[d.depths >= LATE]).all():
             late = float(np.nanmean(closed[id(d)].share[d.depths >= LATE]))
-        cells = f"{'—':>12}{'—':>8}" if r.reason else f"{r.pearson[0]:>12.2f}{r.pearson[-1]:>8.2f}"
+        first, last = ("—" if np.isnan(r.pearson[i]) else f"{r.pearson[i]:.2f}" for i in (0, -1))
+        cells = f"{first:>12}{last:>8}"
         lines.append(f"{d.metric + ', ' + d.protocol:<32}{cells}" + ("" if np.isnan(late) else f"{late:>27.0%}"))
     reasons = {r.reason for r in map(correlation, every) if r.reason}
     return lines + [f"no correlation: {reason}" for reason in sorted(reasons)]

@@ -33,7 +33,7 @@ def dense(weights: Tensor, source: LayerSplit, target: LayerSplit, cross: Tensor
     """
     return _scores(
         covariance=(weights * cross).sum(dim=-2),
-        variance=_quadratic(source.test, weights),
+        variance=quadratic(source.test, weights),
         reach=weights.square().sum(dim=-2) * source.variance_test.sum(dim=-1, keepdim=True),
         drift=(source.drift[..., None, :] @ weights).squeeze(-2),
         target=(target.variance_test, target.drift, target.varies),
@@ -79,14 +79,14 @@ def _entries(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return matrix.flatten(-2).gather(-1, rows * matrix.shape[-1] + columns)
 
 
-def _quadratic(scatter: Tensor, weights: Tensor) -> Tensor:
+def quadratic(scatter: Tensor, weights: Tensor) -> Tensor:
     """wᵀSw of each column w of (…, N_x, N_y). S is symmetric: of its two mixed quarters only one is multiplied."""
     half = weights.shape[-2] // 2
     if half < _BLOCK:
         return (scatter @ weights).mul_(weights).sum(dim=-2)
     upper, lower = weights[..., :half, :], weights[..., half:, :]
     mixed = (scatter[..., :half, half:] @ lower).mul_(upper).sum(dim=-2)
-    return _quadratic(scatter[..., :half, :half], upper) + 2 * mixed + _quadratic(scatter[..., half:, half:], lower)
+    return quadratic(scatter[..., :half, :half], upper) + 2 * mixed + quadratic(scatter[..., half:, half:], lower)
 
 
 def _scores(

@@ -50,6 +50,11 @@ class Stimuli(ABC):
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether pixels lie in memory, or are kept there once they are made: nothing is won by storing them."""
+        return False
+
     @abstractmethod
     def image(self, i: int) -> Image.Image:
         """The i-th image, RGB."""
@@ -95,6 +100,10 @@ class ArrayStimuli(Stimuli):
     """Images that lie in memory as uint8 (M, 3, H, W)."""
 
     array: Tensor | None = None
+
+    @property
+    def at_hand(self) -> bool:
+        return True
 
     def pixels(self, indices: Sequence[int]) -> Tensor:
         assert self.array is not None

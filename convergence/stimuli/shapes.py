@@ -48,6 +48,10 @@ class Shapes(Stimuli):
             self._kept = torch.empty(len(self), 3, size, size, dtype=torch.uint8)
         self._drawn = torch.zeros(len(self), dtype=torch.bool)
 
+    @property
+    def at_hand(self) -> bool:
+        return self._kept is not None
+
     def pixels(self, indices: Sequence[int]) -> Tensor:
         wanted = torch.as_tensor(indices, dtype=torch.int64)
         if self._kept is None:
