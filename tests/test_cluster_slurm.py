@@ -194,7 +194,7 @@ def test_jobs_out_of_time_or_on_a_node_that_goes_down_are_queued_again(
         until(lambda: slurm.jobs().get(other) == "PENDING")
         before = written(sweep)
     try:
-        # SLURM lets a job that is queued again wait for two minutes; in the second in which it ended it could not begin.
+        # SLURM lets a requeued job wait for two minutes; in the second in which it ended it could not begin.
         for job in (late, other):
             slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now+4")
         code, errors = sweep.finish(process)  # on the node that is left
