@@ -33,7 +33,9 @@ class Curve:
     values : (points,) mean over pairs of networks (over networks for accuracy).
     without : (networks, points) the same without each network in turn, or None with too few of them.
     groups : which of the models each network belongs to.
-    rises : whether the end lies above the beginning by more than noise.
+    rises : whether the end lies above the beginning by more than the noise of the stimuli, in these very networks.
+    bounded : whether it also does by more than networks differ. If not, a share of the rise has no bounds over networks
+        (Fieller 1954, Some problems in interval estimation).
     """
 
     metric: str
@@ -43,6 +45,7 @@ class Curve:
     without: Array | None
     groups: tuple[int, ...]
     rises: bool
+    bounded: bool
 
     @property
     def share(self) -> Array:
@@ -51,9 +54,11 @@ class Curve:
 
     @property
     def share_interval(self) -> tuple[Array, Array]:
-        """(points,) ends of the 95 % interval over seeds; NaN where there is none."""
+        """(points,) ends of the 95 % interval over seeds; infinite without bounds, NaN where there is none."""
         if self.without is None or not self.rises:
             return np.full_like(self.values, np.nan), np.full_like(self.values, np.nan)
+        if not self.bounded:
+            return np.full_like(self.values, -np.inf), np.full_like(self.values, np.inf)
         return _interval(self.share, _share(self.without), self.groups)
 
     def reached(self, share: float, axis: Array) -> tuple[float, float, float]:
@@ -61,7 +66,7 @@ class Curve:
         if not self.rises:
             return (np.nan,) * 3
         at = _reached(_share(self.values)[None], share, axis)[0]
-        if self.without is None:
+        if self.without is None or not self.bounded:
             return at, np.nan, np.nan
         low, high = _interval(at, _reached(_share(self.without), share, axis), self.groups)
         return at, float(low), float(high)
@@ -174,7 +179,7 @@ def _alignment(
     values = cube.mean(axis=(0, 2))
     without = None if weights is None else weights @ cube.mean(axis=2)
     low, _ = uncertainty.over_stimuli((cube[:, -1] - cube[:, 0]).mean(axis=0)).interval
-    return Curve(metric, layer, depth, values, without, groups, low > 0 and _above_zero(values, without, groups))
+    return Curve(metric, layer, depth, values, without, groups, low > 0, _above_zero(values, without, groups))
 
 
 def _above_zero(values: Array, without: Array | None, groups: tuple[int, ...]) -> bool:
@@ -200,8 +205,8 @@ def _accuracy_curve(accuracy: Array, counts: NDArray[np.int64] | None, groups: t
     values = accuracy.mean(axis=0)
     without = None if counts is None else counts @ accuracy / counts.sum(axis=1, keepdims=True)
     error = np.sqrt(sum(p * (1 - p) for p in (values[0], values[-1])) / stimuli)
-    rises = bool(values[-1] - values[0] > student.ppf(0.975, stimuli) * error) and _above_zero(values, without, groups)
-    return Curve(ACCURACY, ALL, np.nan, values, without, groups, rises)
+    rises = bool(values[-1] - values[0] > student.ppf(0.975, stimuli) * error)
+    return Curve(ACCURACY, ALL, np.nan, values, without, groups, rises, _above_zero(values, without, groups))
 
 
 def _share(values: Array) -> Array:

@@ -95,6 +95,20 @@ def test_two_seeds_give_no_interval_and_three_do() -> None:
     assert (high - low)[2] > 0.01
 
 
+def test_a_rise_that_other_networks_may_not_have_has_a_share_without_bounds() -> None:
+    curve = rise(table(seeds=3, spread=0.5)).curve("procrustes", "conv")
+    assert curve is not None
+    assert curve.rises, "these networks' alignment does rise"
+    assert not curve.bounded
+    assert np.isfinite(curve.share).all()
+    low, high = curve.share_interval
+    assert np.isinf(low).all()
+    assert np.isinf(high).all()
+    at, *ends = curve.reached(0.5, np.array(EPOCHS))
+    assert np.isfinite(at)
+    assert np.isnan(ends).all()
+
+
 @settings(max_examples=20, deadline=None)
 @given(scale=st.floats(0.1, 2), shift=st.floats(-0.2, 0.2))
 def test_share_ignores_scale_and_offset_of_the_scores(scale: float, shift: float) -> None:

@@ -153,7 +153,9 @@ def _share(curve: Curve | None, at: int) -> str:
     if not curve.rises:
         return "no rise"
     low, high = (end[at] for end in curve.share_interval)
-    return f"{curve.share[at]:.2f}" + ("" if np.isnan(low) else f" [{low:.2f}, {high:.2f}]")
+    if np.isnan(low):
+        return f"{curve.share[at]:.2f}"
+    return f"{curve.share[at]:.2f} " + (f"[{low:.2f}, {high:.2f}]" if curve.bounded else "[no bounds]")
 
 
 def _when(curve: Curve, share: float, found: Rise) -> str:

@@ -129,7 +129,7 @@ def _rise(table: pd.DataFrame, found: Rise, folder: Path) -> list[Path]:
     titles = {ALL: ALL, layers[1]: f"first layer ({layers[1]})", layers[-1]: f"last layer ({layers[-1]})"}
     accuracy = found.curve(ACCURACY, ALL)
     shown = {m: style.LOOKS[m] for m in style.groups(c.metric for c in found.curves)[0]}  # the others are in rise.csv
-    places, cut = _place(found.axis), False
+    places, cut, unbounded = _place(found.axis), False, False
     with style.pyplot() as plt:
         figure, panels = plt.subplots(len(titles), 1, figsize=(style.COLUMN, 1.6 * len(titles) + 0.8), sharex=True)
         for axes, (layer, title) in zip(np.atleast_1d(panels), titles.items(), strict=True):
@@ -142,7 +142,9 @@ def _rise(table: pd.DataFrame, found: Rise, folder: Path) -> list[Path]:
                 if not curve.rises:
                     flat.append(look["label"])
                     continue
-                axes.fill_between(places, *curve.share_interval, color=look["color"], alpha=0.15, linewidth=0)
+                unbounded |= not curve.bounded
+                if curve.bounded:
+                    axes.fill_between(places, *curve.share_interval, color=look["color"], alpha=0.15, linewidth=0)
                 axes.plot(places, curve.share, **look, lw=1, ms=2.5)
             axes.axhline(1, color="0.7", lw=0.6, zorder=0)
             axes.axhline(0, color="0.7", lw=0.6, zorder=0)
@@ -160,6 +162,8 @@ def _rise(table: pd.DataFrame, found: Rise, folder: Path) -> list[Path]:
         }
         figure.legend(handles.values(), handles, loc="outside upper center", ncols=3, frameon=False, handlelength=2.6)
         band = "band: 95 % interval over seeds" if found.tells_seeds else "too few seeds for an interval"
+        if unbounded:
+            band += " (none: no bounds)"
         style.note(figure, table, band, *([f"cut at {_CUT[0]} and {_CUT[1]}".replace("-", "−")] if cut else []))
         return style.save(figure, folder, "training_rise")
 
