@@ -16,6 +16,7 @@ from pathlib import Path
 from convergence.errors import UserError
 
 LEASE = 60.0  # seconds without a sign of life after which a claim is void; beyond NFS's own caching of times
+_LOOK = 2.0  # seconds between two looks at whether a claim's holder still lives
 _POLL = 0.2
 _PROBE = 2**20
 _REASONS = {
@@ -99,11 +100,28 @@ def only_one(path: Path, waiting: str) -> Iterator[None]:
         except Timeout:
             if waiting:
                 logging.getLogger("convergence").warning(waiting)
-            claim.acquire()
+            while True:
+                try:
+                    claim.acquire(timeout=_LOOK)
+                    break
+                except Timeout:
+                    if _left_behind(path):
+                        path.unlink(missing_ok=True)
     try:
         yield
     finally:
         claim.release()
+
+
+def _left_behind(path: Path) -> bool:
+    """Whether a killed process left the claim: its holder is dead, or died before it could write its name."""
+    held = holder(path)
+    if held is not None:
+        return not held.alive
+    try:
+        return time.time() - path.stat().st_mtime > _LOOK
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
