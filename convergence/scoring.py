@@ -163,7 +163,8 @@ def _fitted(
     if by_gram:
         more: Any = {"device": options.device, "budget": budget, "advance": options.advance}
         yield [wide.score(x, y, by_gram, fold, metrics=metrics, directions=directions, **more)]  # type: ignore[arg-type]
-    by_moments = [p for p in pairs if p not in set(by_gram)]
+    done = set(by_gram)
+    by_moments = [p for p in pairs if p not in done]
 
     def accumulated(tile: list[Pair]) -> tuple[int, Moments, list[Moments]]:
         step = options.chunk or chunk_of(x, y, tile, budget)
