@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convergence.alignment import align as align
-    from convergence.experiment import run as run
+    from convergence.alignment.align import align as align
+    from convergence.experiment.run import run as run
 
 __all__ = ["align", "run"]
 __version__ = "0.1.0"
@@ -18,11 +18,11 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name == "align":
-        from convergence.alignment import align
+        from convergence.alignment.align import align
 
         return align
     if name == "run":
-        from convergence.experiment import run
+        from convergence.experiment.run import run
 
         return run
     raise AttributeError(f"module 'convergence' has no attribute {name!r}")

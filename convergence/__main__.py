@@ -9,7 +9,7 @@ import sys
 # trains several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from convergence.cli import main
+from convergence.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -40,9 +40,9 @@ if importlib.util.find_spec("convergence") is None:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # a bare machine: run from the checkout
 
 from convergence import align
-from convergence.alignment import resolve_device
-from convergence.folds import assign
-from convergence.metrics.linear import PENALTIES
+from convergence.alignment.folds import assign
+from convergence.alignment.metrics.linear import PENALTIES
+from convergence.system.device import resolve_device
 
 Layers = dict[str, np.ndarray]
 METRICS = ("linear", "procrustes", "permutation", "soft_matching")
@@ -206,7 +206,7 @@ def peak_memory(stimuli: int, widths: list[int]) -> float:
 
 
 def _measure_peak(stimuli: int, widths: list[int]) -> None:
-    from convergence.scoring import score
+    from convergence.alignment.score import score
 
     def peak() -> float:
         # Not ru_maxrss: a child's starts at what its parent had.

@@ -20,13 +20,15 @@ from pathlib import Path
 
 import torch
 
-from convergence.activations import extract
-from convergence.alignment import resolve_device
-from convergence.config import Library, LibraryConfig, RecipeConfig, SeedsConfig, ShapesConfig, TrainingConfig
-from convergence.models import library, trajectories
+from convergence.activations.extract import extract
+from convergence.models import library
+from convergence.models.load import trajectories
 from convergence.models.network import Network
-from convergence.stimuli import load
+from convergence.models.options import Library, LibraryConfig, RecipeConfig, SeedsConfig, TrainingConfig
 from convergence.stimuli.base import Stimuli
+from convergence.stimuli.load import load
+from convergence.stimuli.options import ShapesConfig
+from convergence.system.device import resolve_device
 
 
 def ratios(network: Network, stimuli: Stimuli, batch: int, device: torch.device, repeats: int) -> list[list[float]]:

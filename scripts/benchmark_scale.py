@@ -28,15 +28,16 @@ import numpy as np
 import torch
 
 from convergence import align
-from convergence.activations import extract
-from convergence.alignment import Arrays, resolve_device
-from convergence.config import Library, LibraryConfig, SeedsConfig
-from convergence.folds import assign
+from convergence.activations.extract import extract
+from convergence.alignment.arrays import Arrays
+from convergence.alignment.folds import assign
+from convergence.alignment.moments.accumulate import accumulate
+from convergence.alignment.score import METRICS, score
 from convergence.models import library
 from convergence.models.network import Network
-from convergence.moments import accumulate
-from convergence.scoring import METRICS, score
+from convergence.models.options import Library, LibraryConfig, SeedsConfig
 from convergence.stimuli.base import ArrayStimuli
+from convergence.system.device import resolve_device
 
 _SMALL_FOLDS = 2  # each metric is timed on as few folds as can be
 

@@ -14,11 +14,11 @@ import time
 
 import torch
 
-from convergence.alignment import resolve_device
-from convergence.config import ShapesConfig
-from convergence.stimuli import load
 from convergence.stimuli.base import ArrayStimuli
+from convergence.stimuli.load import load
+from convergence.stimuli.options import ShapesConfig
 from convergence.stimuli.shifts import SHIFTS, shifted
+from convergence.system.device import resolve_device
 
 _IMAGES = {32: 1000, 224: 50}
 

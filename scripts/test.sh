@@ -7,4 +7,5 @@ environment test
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
+"$(dirname "$PYTHON")"/lint-imports --no-cache
 exec "$PYTHON" -m pytest "$@"

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
-from convergence import folds, models
-from convergence.axes import Comparison, compare, held_out, pairs_of
-from convergence.config import Config, DepthConfig, Pairs
-from convergence.errors import UserError
+from convergence.alignment import folds
+from convergence.axes.comparison import Comparison, compare, held_out, pairs_of
+from convergence.axes.options import DepthConfig, Experiment, Pairs
+from convergence.models import load as models
+from convergence.system.errors import UserError
 
 
-def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparison]:
+def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comparison]:
     """All pairs of networks: among ``model``, or of each ``model`` with each ``against``.
 
     Raises
@@ -44,7 +45,7 @@ def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparis
     ]
 
 
-def _counts(config: Config, stimuli: int) -> list[int]:
+def _counts(config: Experiment, stimuli: int) -> list[int]:
     """The numbers of stimuli of ``axis.stimuli_sweep`` below the whole, checked."""
     assert isinstance(config.axis, DepthConfig)
     wanted = sorted(set(config.axis.stimuli_sweep or []))
@@ -55,7 +56,7 @@ def _counts(config: Config, stimuli: int) -> list[int]:
     return [count for count in wanted if count < stimuli]
 
 
-def nothing_to_compare(config: Config) -> UserError:
+def nothing_to_compare(config: Experiment) -> UserError:
     """One network is no pair."""
     return UserError(
         f"one network of {config.model.name} has nothing to be compared with: give two seeds "

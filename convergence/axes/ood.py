@@ -8,14 +8,14 @@ from pathlib import Path
 
 import torch
 
-from convergence import models
-from convergence.axes import Comparison, check_folds, compare, pairs_of
+from convergence.axes.comparison import Comparison, check_folds, compare, pairs_of
 from convergence.axes.depth import nothing_to_compare
-from convergence.config import Config, OodConfig, Pairs
-from convergence.stimuli.conditions import conditions
+from convergence.axes.options import Experiment, OodConfig, Pairs
+from convergence.models import load as models
+from convergence.stimuli.conditions.conditions import conditions
 
 
-def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparison]:
+def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comparison]:
     """Each pair of trained networks within distribution, then under each shift: all its levels together.
 
     Raises

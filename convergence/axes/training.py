@@ -8,20 +8,22 @@ from pathlib import Path
 
 import torch
 
-from convergence import models
-from convergence.axes import Comparison, compare, held_out, pairs_of
+from convergence.alignment.options import Metric
+from convergence.axes.comparison import Comparison, compare, held_out, pairs_of
 from convergence.axes.depth import nothing_to_compare
-from convergence.config import Config, Metric, Pairs, TrainingAxisConfig, Units
-from convergence.errors import UserError
+from convergence.axes.options import Experiment, Pairs, TrainingAxisConfig
+from convergence.models import load as models
 from convergence.models.network import Network
+from convergence.models.options import Units
 from convergence.models.pixels import pixels
+from convergence.system.errors import UserError
 
 _log = logging.getLogger("convergence")
 _NEAR = 0.005  # epochs: how exactly axis.checkpoints must name a point inside the first one
 _Run = dict[float, Network]  # by point of training: epochs done, or steps where files tell no epoch
 
 
-def plan(config: Config, *, folder: Path, device: torch.device) -> list[Comparison]:
+def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comparison]:
     """Each pair of training runs at their common points, corresponding layers, and raw pixels with each run's end.
 
     With ``cross_time``, each point with each other one, and each run with its own end.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from convergence.errors import UserError
+from convergence.system.errors import UserError
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
@@ -21,8 +21,8 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """
     if table.empty:
         raise UserError(f"there are no rows to draw in {folder}: run the experiment first.")
-    from convergence import tables
     from convergence.figures import depth, ood, stimuli_sweep, training
+    from convergence.results import views as tables
 
     axes: dict[str, Callable[[pd.DataFrame, Path], list[Path]]] = {
         "depth": partial(depth.draw, chance=tables.chance(table)),

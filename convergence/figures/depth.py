@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convergence import tables
 from convergence.figures import ladder, style
+from convergence.results import views as tables
 
 _DOTTED = (0, (1, 1.5))
 _HEATMAPS = ("procrustes", "soft_matching")

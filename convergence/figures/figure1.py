@@ -4,53 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from hydra.experimental.callback import Callback
 
-from convergence import results, tables
-from convergence.divergence import REFIT, TRANSFER, correlation, divergences
 from convergence.figures import depth, style
-from convergence.rise import ACCURACY, ALL, rise, same_point
+from convergence.results import views as tables
+from convergence.results.divergence import REFIT, TRANSFER, correlation, divergences
+from convergence.results.rise import ACCURACY, ALL, rise, same_point
 
 _log = logging.getLogger("convergence")
 AXES = ("depth", "training", "ood")
 _DEPTH = "relative depth"
 _PROTOCOLS = {REFIT: ("#0072B2", "o", "map refitted"), TRANSFER: ("#D55E00", "s", "map carried over")}
-
-
-class AtTheEnd(Callback):
-    """Draws the figure when the sweep over the axes is done: ``hydra.callbacks`` of an experiment names it."""
-
-    def on_multirun_end(self, config: Any, **_: Any) -> None:
-        from hydra import compose
-        from omegaconf import OmegaConf
-
-        from convergence.runs import run_folder
-
-        made: list[Any] = [OmegaConf.to_object(compose("config", job)) for job in _jobs(config.hydra)]
-        folders = [folder for cfg in made if (folder := run_folder(cfg) / results.RESULTS).is_file()]
-        if folders and made[0].figures:
-            for path in draw(results.read(folders), Path(made[0].output) / "figure1"):
-                _log.info("figure   %s", path)
-
-
-def _jobs(hydra: Any) -> list[list[str]]:
-    """The words of each job of the sweep: one of the values of each option that has several."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    words = {name: f"{name}={value}" for name, value in hydra.sweeper.params.items()}
-    words |= {word.split("=")[0]: word for word in hydra.overrides.task}
-    values = []
-    for option in OverridesParser.create().parse_overrides(list(words.values())):
-        name = option.get_key_element()
-        found = option.sweep_string_iterator() if option.is_sweep_override() else [option.get_value_element_as_str()]
-        values.append([f"{name}={value}" for value in found])
-    return [list(job) for job in product(*values)]
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:

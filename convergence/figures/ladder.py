@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convergence import tables
 from convergence.figures import style
-from convergence.files import write_atomic
-from convergence.ladder import Step, as_table, ladder
+from convergence.results import views as tables
+from convergence.results.ladder import Step, as_table, ladder
+from convergence.system.files import write_atomic
 
 _BUYS = {"procrustes": "rotation", "linear": "scale and shear"}  # what the upper rung of a step adds
 _UNTRAINED = "untrained pair"

@@ -8,16 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convergence.divergence import (
-    REFIT,
-    TRANSFER,
-    Divergence,
-    closure,
-    correlation,
-    divergences,
-)
 from convergence.figures import style
-from convergence.files import write_atomic
+from convergence.results.divergence import REFIT, TRANSFER, Divergence, closure, correlation, divergences
+from convergence.system.files import write_atomic
 
 _LOOKS = {
     REFIT: {"color": "#0072B2", "marker": "o", "label": "map refitted under each shift"},

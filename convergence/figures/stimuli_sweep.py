@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from convergence.figures import style
-from convergence.subsets import curves
+from convergence.results.stimuli_sweep import curves
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:

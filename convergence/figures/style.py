@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from convergence import tables
-from convergence.files import write_atomic
-from convergence.metrics.catalogue import MEASURES, METRICS
+from convergence.alignment.metrics.catalogue import MEASURES, METRICS
+from convergence.results import views as tables
+from convergence.system.files import write_atomic
 
 COLUMN = 3.4  # inches
 _WIDTH = 62  # letters of a note in one column

@@ -7,11 +7,11 @@ import textwrap
 import numpy as np
 import pandas as pd
 
-from convergence import tables
-from convergence.divergence import LATE, REFIT, TRANSFER, Divergence, closure, correlation, divergences
 from convergence.figures import depth, style
-from convergence.rise import ACCURACY, ALL, Curve, Rise, rise
-from convergence.subsets import curves
+from convergence.results import views as tables
+from convergence.results.divergence import LATE, REFIT, TRANSFER, Divergence, closure, correlation, divergences
+from convergence.results.rise import ACCURACY, ALL, Curve, Rise, rise
+from convergence.results.stimuli_sweep import curves
 
 
 def summary(table: pd.DataFrame) -> str:

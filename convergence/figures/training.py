@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from convergence import tables
 from convergence.figures import style
-from convergence.files import write_atomic
-from convergence.rise import ACCURACY, ALL, Rise, rise, same_point
+from convergence.results import views as tables
+from convergence.results.rise import ACCURACY, ALL, Rise, rise, same_point
+from convergence.system.files import write_atomic
 
 _CUT = (-1.2, 2.2)  # shares of the rise that are drawn
 _LAYERS = (("black", "o"), ("#D55E00", "s"), ("#56B4E9", "^"))  # looks of the first, a middle and the last layer

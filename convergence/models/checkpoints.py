@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convergence.errors import UserError
+from convergence.system.errors import UserError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "model_ema", "state_dict_ema", "ema", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "model_ema.", "backbone.")

@@ -10,8 +10,8 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor, nn
 
-from convergence.errors import UserError
-from convergence.hooks import refuse_compiled, response
+from convergence.models.outputs import refuse_compiled, response
+from convergence.system.errors import UserError
 
 _SHORTCUTS = {"downsample", "shortcut"}
 

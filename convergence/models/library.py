@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convergence import torchvision_ops
-from convergence.config import Library, LibraryConfig, Transform
-from convergence.errors import UserError
-from convergence.hashing import hash_tensors
 from convergence.models import checkpoints, hub, patterns
 from convergence.models.network import Network, describe
+from convergence.models.options import Library, LibraryConfig
 from convergence.models.preprocess import PixelPreprocess, Preprocess, of_timm, of_torchvision
+from convergence.stimuli.options import Transform
+from convergence.system import torchvision_ops
+from convergence.system.errors import UserError
+from convergence.system.hashing import hash_tensors
 
 _log = logging.getLogger("convergence")
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from convergence.config import Precision, Units
-from convergence.errors import UserError
 from convergence.models.layers import Layer, choose
+from convergence.models.options import Precision, Units
 from convergence.models.preprocess import Preprocess
+from convergence.system.errors import UserError
 
 _CLASS_TOKENS = {"cls_token", "class_token", "cls"}  # how timm, torchvision and the recipes call their parameter
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from convergence.errors import UserError
+from convergence.system.errors import UserError
 
 _PLACES = {"seed": r"\d+", "epoch": r"\d+(?:\.\d+)?", "step": r"\d+"}
 _PACKAGE = "package:"

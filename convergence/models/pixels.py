@@ -7,9 +7,9 @@ from dataclasses import replace
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from convergence.config import Units
 from convergence.models.layers import Layer
 from convergence.models.network import Network
+from convergence.models.options import Units
 
 SIDE = 16  # 3 × 16 × 16 units: as wide as a network's widest layers, and fewer than the stimuli of most runs
 _LAYER = "pixels"

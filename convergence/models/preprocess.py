@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convergence.config import Transform
 from convergence.stimuli.base import Stimuli
+from convergence.stimuli.options import Transform
 
 
 class Preprocess(ABC):

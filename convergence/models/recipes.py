@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convergence.errors import UserError
+from convergence.system.errors import UserError
 
 
 class _Residual(nn.Module):

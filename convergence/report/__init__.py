@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from convergence.files import write_atomic
 from convergence.report import markdown, page, terminal
 from convergence.report.sections import Section, sections
+from convergence.system.files import write_atomic
 
 __all__ = ["Section", "sections", "write"]
 

@@ -21,9 +21,9 @@ from enum import Enum
 import numpy as np
 import pandas as pd
 
-from convergence import tables
 from convergence.report import words
-from convergence.uncertainty import Estimate
+from convergence.results import views as tables
+from convergence.results.uncertainty import Estimate
 
 ALPHA = 0.05
 

@@ -9,8 +9,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from convergence import tables
-from convergence.uncertainty import Array, Network, Sample, telling
+from convergence.results import views as tables
+from convergence.results.uncertainty import Array, Network, Sample, telling
 
 MATCHING = ("soft_matching", "permutation")  # where both are there, the one that applies to all layers
 PAPER = ("linear", "procrustes", "soft_matching")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from convergence import figures, tables
-from convergence.errors import UserError
+from convergence import figures
 from convergence.report.claims import CLAIMS
 from convergence.report.evidence import Claim, judge
+from convergence.results import views as tables
+from convergence.system.errors import UserError
 
 _KNOWN = {  # title, and what the figure shows
     "depth_profile": (

@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convergence import torchvision_ops
-from convergence.config import DatasetConfig, FilesConfig
-from convergence.errors import UserError
-from convergence.stimuli.base import ArrayStimuli, digest, select
+from convergence.stimuli.base import ArrayStimuli, select
+from convergence.stimuli.options import DatasetConfig, FilesConfig
+from convergence.system import torchvision_ops
+from convergence.system.errors import UserError
+from convergence.system.hashing import digest
 
 _FASHION = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")

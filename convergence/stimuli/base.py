@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from convergence.errors import UserError
-
-
-def digest(*parts: Any) -> str:
-    """SHA-256 of the parts as JSON: equal for equal parts on every machine."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+from convergence.system.errors import UserError
+from convergence.system.hashing import digest
 
 
 @dataclass

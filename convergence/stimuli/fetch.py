@@ -14,9 +14,10 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from convergence.errors import UserError
-from convergence.files import explained, only_one, write_atomic
-from convergence.progress import progress
+from convergence.system.claims import only_one
+from convergence.system.errors import UserError
+from convergence.system.files import explained, write_atomic
+from convergence.system.progress import progress
 
 _TIMEOUT = 30.0  # seconds without a byte
 _BLOCK = 2**20

@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from convergence.config import OnError
-from convergence.errors import UserError
-from convergence.progress import progress
-from convergence.stimuli.base import Stimuli, digest
+from convergence.stimuli.base import Stimuli
+from convergence.stimuli.options import OnError
+from convergence.system.errors import UserError
+from convergence.system.hashing import digest
+from convergence.system.progress import progress
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
 _BATCH = 512

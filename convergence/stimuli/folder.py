@@ -7,10 +7,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from convergence.config import FilesConfig, OnError
-from convergence.errors import UserError
 from convergence.stimuli.base import select
 from convergence.stimuli.files import ENDINGS, FileStimuli, folders_in, images_in, listed, opened
+from convergence.stimuli.options import FilesConfig, OnError
+from convergence.system.errors import UserError
 
 _HELD_OUT: tuple[str, ...] = ("test", "val", "validation")  # names of the folder with the held-out images, best first
 _SHARE = 5  # without split folders, every fifth image of a class is held out

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from convergence import torchvision_ops
+from convergence.system import torchvision_ops
 
 
 @functools.cache

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from convergence.config import DatasetConfig, ShiftSource
 from convergence.stimuli.base import Stimuli
-from convergence.stimuli.conditions import conditions
+from convergence.stimuli.conditions.conditions import conditions
+from convergence.stimuli.options import DatasetConfig, ShiftSource
 
 WITHIN = "wd"
 _IMAGES = 3

@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from convergence.config import ShapesConfig
-from convergence.errors import UserError
-from convergence.stimuli.base import Stimuli, as_image, digest
+from convergence.stimuli.base import Stimuli, as_image
 from convergence.stimuli.drawing import DRAWS, INK, draw
+from convergence.stimuli.options import ShapesConfig
 from convergence.stimuli.outlines import CLASSES, Array
 from convergence.stimuli.textures import FAMILIES
+from convergence.system.errors import UserError
+from convergence.system.hashing import digest
 
 _VERSION = 2  # of the drawing: raise it whenever a pixel changes
 RENDERINGS = ("natural", *INK, "texture_swap", "cue_conflict")

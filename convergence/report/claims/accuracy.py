@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from convergence.divergence import LEAST_SHIFTS, differs
 from convergence.report.claims.shifted import MISSING, Places, Shifted, estimate, read
 from convergence.report.evidence import Evidence, Part, directed
 from convergence.report.grid import basis
-from convergence.uncertainty import Array
+from convergence.results.divergence import LEAST_SHIFTS, differs
+from convergence.results.uncertainty import Array
 
 TEXT = "alignment goes with accuracy under shift in late layers only"
 EXPLAINED = (

@@ -8,7 +8,7 @@ import pandas as pd
 from convergence.figures.style import LOOKS
 from convergence.report.evidence import Evidence, directed
 from convergence.report.grid import Grid, basis, corresponding, grids, metrics_in
-from convergence.uncertainty import Array, networks_or_stimuli
+from convergence.results.uncertainty import Array, networks_or_stimuli
 
 TEXT = "alignment decreases with depth"
 EXPLAINED = (

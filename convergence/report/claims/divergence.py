@@ -13,7 +13,7 @@ from convergence.report.claims.freedom import NEARLY
 from convergence.report.claims.shifted import MISSING, Places, Shifted, estimate, read
 from convergence.report.evidence import Evidence, Part, directed
 from convergence.report.grid import basis
-from convergence.uncertainty import Array
+from convergence.results.uncertainty import Array
 
 TEXT = "early layers hold under shift, later ones diverge, more so for stronger shifts"
 EXPLAINED = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from convergence import tables
 from convergence.figures.style import LOOKS
 from convergence.report.evidence import Evidence, directed
 from convergence.report.grid import Grid, basis, grids
-from convergence.rise import ACCURACY, ALL, rise, same_point
-from convergence.uncertainty import Array, Sample, over_networks
+from convergence.results import views as tables
+from convergence.results.rise import ACCURACY, ALL, rise, same_point
+from convergence.results.uncertainty import Array, Sample, over_networks
 
 TEXT = "most of the eventual rise is there after one epoch, ahead of accuracy"
 EXPLAINED = (

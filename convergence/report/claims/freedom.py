@@ -7,7 +7,7 @@ import pandas as pd
 
 from convergence.report.evidence import Evidence, directed
 from convergence.report.grid import basis, corresponding, grids
-from convergence.uncertainty import networks_or_stimuli
+from convergence.results.uncertainty import networks_or_stimuli
 
 TEXT = "Procrustes reaches nearly what linear reaches"
 EXPLAINED = "Ratio of the mean score of corresponding layers under Procrustes to that under linear; nearly: above 0.9."

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from convergence.figures.style import LOOKS
 from convergence.report.evidence import Evidence, Part
 from convergence.report.grid import metrics_in, trained
-from convergence.uncertainty import Array, Estimate, Network, Sample, over_networks, telling
+from convergence.results.uncertainty import Array, Estimate, Network, Sample, over_networks, telling
 
 TEXT = "a layer's best match is the corresponding layer"
 EXPLAINED = (

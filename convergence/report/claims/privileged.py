@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from convergence import tables
 from convergence.figures.style import LOOKS
 from convergence.report.evidence import Evidence, Part, directed
 from convergence.report.grid import basis, corresponding, grids, matching_in
-from convergence.uncertainty import networks_or_stimuli
+from convergence.results import views as tables
+from convergence.results.uncertainty import networks_or_stimuli
 
 TEXT = "matching is below both and above the rotation null: a privileged basis"
 EXPLAINED = (

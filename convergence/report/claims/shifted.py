@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from convergence import tables
-from convergence.divergence import LATE, counts
 from convergence.report.grid import Grid, grids
+from convergence.results import views as tables
+from convergence.results.divergence import LATE, counts
+from convergence.results.uncertainty import Array, Estimate, over_networks, over_shifts, together
 from convergence.stimuli.shifts import SHIFTS
-from convergence.uncertainty import Array, Estimate, over_networks, over_shifts, together
 
 WD = "wd"
 MISSING = "no rows of shifts: run axis=ood"

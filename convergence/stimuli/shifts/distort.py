@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from convergence.errors import UserError
 from convergence.stimuli.shifts.levels import find
 from convergence.stimuli.shifts.shift import Batch
 from convergence.stimuli.shifts.statistics import Statistics
+from convergence.system.errors import UserError
 
 VERSION = 1  # of the shifts: raise it whenever a pixel changes
 _LEAST_SIZE = 8  # below it, an eidolon has one scale or none

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from convergence.errors import UserError
 from convergence.stimuli.shifts import analogues, colour, edges, fourier, silhouettes
 from convergence.stimuli.shifts.eidolon import eidolon
 from convergence.stimuli.shifts.shift import Batch, Partner, Shift
+from convergence.system.errors import UserError
 
 
 def _eidolon(batch: Batch, level: str) -> Tensor:

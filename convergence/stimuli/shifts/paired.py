@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convergence.stimuli.base import Stimuli, as_image, digest, select
+from convergence.stimuli.base import Stimuli, as_image, select
 from convergence.stimuli.shapes import Shapes, shapes
 from convergence.stimuli.shifts.distort import VERSION, apply
 from convergence.stimuli.shifts.draws import image_seed
@@ -19,6 +19,7 @@ from convergence.stimuli.shifts.partners import partners_of
 from convergence.stimuli.shifts.shift import Partner
 from convergence.stimuli.shifts.square import square
 from convergence.stimuli.shifts.statistics import Statistics, measure
+from convergence.system.hashing import digest
 
 # How dataset=shapes itself draws what can only be imitated in photographs.
 NATIVE = {

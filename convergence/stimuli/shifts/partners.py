@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from convergence.errors import UserError
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.shifts.shift import Partner, Shift
+from convergence.system.errors import UserError
 
 
 def partners_of(base: Stimuli, shift: Shift, seeds: Sequence[int]) -> Tensor:

@@ -8,9 +8,9 @@ from enum import Enum
 
 from torch import Tensor
 
-from convergence.errors import UserError
 from convergence.stimuli.shifts.draws import Streams
 from convergence.stimuli.shifts.statistics import Statistics
+from convergence.system.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convergence.stimuli.base import Stimuli, digest
+from convergence.stimuli.base import Stimuli
+from convergence.system.hashing import digest
 
 _SHORT_SIDE, _CROP = 256, 224
 

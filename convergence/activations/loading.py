@@ -1,0 +1,122 @@
+"""Images on their way to the device: prepared by workers, once per input size, while the device is at work.
+
+Resized and cropped images of a data set lie in the cache as bytes, in blocks, so that another network with the same
+geometry, or another run, decodes nothing. Normalisation is left to the device.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convergence.activations.cache import Entry
+from convergence.system.hashing import digest
+
+_BLOCK = 64  # images decoded and kept together
+_MOST_WORKERS = 8
+_PIXELS = "pixels"
+
+
+@dataclass
+class Clock:
+    """Seconds of extraction, and the part of them in which the device had no images to work on."""
+
+    total: float = 0.0
+    waited: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Share of the time that the device waits for images; its own work is asynchronous, so it is at most that."""
+        return self.waited / self.total if self.total else 0.0
+
+
+def workers_for(wanted: int | None, device: torch.device) -> int:
+    """Processes that prepare images: on a GPU as many as there are cores, on a CPU none, since they share its cores."""
+    if wanted is not None:
+        return wanted
+    return min(_MOST_WORKERS, os.cpu_count() or 1) if device.type == "cuda" else 0
+
+
+@dataclass
+class Loader:
+    """Batches of pixels, uint8 (n, 3, h, w), in order.
+
+    Parameters
+    ----------
+    preprocess : a :class:`convergence.models.preprocess.Preprocess`.
+    cache : folder of what is kept between runs.
+    clock : told how long batches were waited for.
+    """
+
+    preprocess: Any
+    stimuli: Any
+    cache: Path
+    batch_size: int
+    workers: int
+    device: torch.device
+    clock: Clock = field(default_factory=Clock)
+
+    def batches(self, parts: Sequence[range]) -> Iterator[Tensor]:
+        """Each part's images, ``batch_size`` at a time; a batch never goes over the end of a part."""
+        if self.stimuli.at_hand:  # nothing to decode, nothing to keep
+            for part in parts:
+                for rows in _cut(part, self.batch_size):
+                    yield self._timed(lambda rows=rows: self.preprocess.pixels(self.stimuli, rows))  # type: ignore[misc]
+            return
+        starts = sorted({row // _BLOCK * _BLOCK for part in parts for row in part})
+        source = iter(self._blocks(starts))
+        held: list[tuple[int, Tensor]] = []  # blocks that are not used up
+        for part in parts:
+            for rows in _cut(part, self.batch_size):
+                while not held or held[-1][0] + len(held[-1][1]) < rows.stop:
+                    held.append((starts.pop(0), self._timed(lambda: next(source))))
+                held = [(at, block) for at, block in held if at + len(block) > rows.start]
+                yield torch.cat([block[max(0, rows.start - at) : rows.stop - at] for at, block in held])
+
+    def _blocks(self, starts: Sequence[int]) -> Any:
+        blocks = _Blocks(self.preprocess, self.stimuli, self.cache, tuple(starts))
+        workers = min(self.workers, len(starts))
+        if workers == 0:
+            return map(blocks.__getitem__, range(len(starts)))
+        from torch.utils.data import DataLoader
+
+        pinned = self.device.type == "cuda"
+        return DataLoader(blocks, batch_size=None, num_workers=workers, pin_memory=pinned)  # type: ignore[arg-type]
+
+    def _timed(self, work: Any) -> Tensor:
+        start = time.perf_counter()
+        images = work()
+        self.clock.waited += time.perf_counter() - start
+        return images
+
+
+def _cut(part: range, size: int) -> Iterator[range]:
+    return (part[i : i + size] for i in range(0, len(part), size))
+
+
+class _Blocks:
+    """What the workers do: the i-th block, from the cache or decoded and kept there."""
+
+    def __init__(self, preprocess: Any, stimuli: Any, cache: Path, starts: tuple[int, ...]) -> None:
+        self.preprocess, self.stimuli, self.starts = preprocess, stimuli, starts
+        key = digest(stimuli.fingerprint, preprocess.geometry(), _BLOCK)
+        self.entry = Entry(cache / "pixels" / key[:24])
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, i: int) -> Tensor:
+        start = self.starts[i]
+        kept = self.entry.chunk(start)
+        if kept is not None:
+            return kept[_PIXELS]
+        pixels = self.preprocess.pixels(self.stimuli, range(start, min(start + _BLOCK, len(self.stimuli))))
+        self.entry.write_chunk(start, {_PIXELS: pixels})
+        return pixels

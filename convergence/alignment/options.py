@@ -1,0 +1,45 @@
+"""Options of metrics and chance (``conf/metric``, ``conf/null``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from convergence.alignment.metrics.catalogue import METRICS
+from convergence.system.options import number
+
+
+class Metric(Enum):
+    linear = "linear"
+    procrustes = "procrustes"
+    permutation = "permutation"
+    soft_matching = "soft_matching"
+    partial_soft_matching = "partial_soft_matching"
+    cca = "cca"
+    pwcca = "pwcca"
+    cka = "cka"
+    rsa = "rsa"
+    mutual_knn = "mutual_knn"
+
+
+@dataclass
+class MetricConfig:
+    names: list[Metric] = field(default_factory=lambda: [Metric(m) for m in METRICS])
+    folds: int = number(5, least=2)
+    seed: int = 42
+
+
+class NullKind(Enum):
+    shuffle = "shuffle"  # the stimuli of one side in another order
+    rotation = "rotation"  # the source times a random orthogonal matrix
+
+
+@dataclass
+class NullConfig:
+    """Chance: what each score is compared with."""
+
+    kinds: list[NullKind] = field(default_factory=list, metadata={"may_be_empty": True})
+    draws: int = number(200, least=1)
+    alpha: float = number(0.05, above=0, most=1)  # null_quantile is the (1 - alpha) quantile
+    seed: int = 0
+    keep_draws: bool = False  # also a row for each draw

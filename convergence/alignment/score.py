@@ -1,0 +1,255 @@
+"""From moments to rows: every pair, fold, metric and direction, within a memory budget.
+
+A tile is a block of layers of either side whose moments fit the budget; each tile is one pass over the stimuli.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from convergence.alignment import folds as kfold
+from convergence.alignment import gram_side as wide
+from convergence.alignment import similarity as unfitted
+from convergence.alignment.chance import draws as null_scores
+from convergence.alignment.chance import rows as null_rows
+from convergence.alignment.chance.draws import Drawn, Tile
+from convergence.alignment.chance.null import Null
+from convergence.alignment.fold_scores import COLUMNS, ordered_rows, score_tile, workers
+from convergence.alignment.metrics import catalogue
+from convergence.alignment.metrics.catalogue import MEASURES, METRICS
+from convergence.alignment.moments.accumulate import Moments, Pair, Representation, accumulate
+from convergence.alignment.tiles import bytes_of_moments, halving, tiles
+from convergence.alignment.tiles import chunk as chunk_of
+from convergence.system.errors import UserError
+
+DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
+
+
+def score(
+    x: Representation,
+    y: Representation,
+    pairs: Sequence[Pair],
+    *,
+    metrics: Sequence[str] = METRICS,
+    folds: int = 5,
+    seed: int = 42,
+    directions: str = "both",
+    device: torch.device | str = "cpu",
+    memory_gb: float = 2.0,
+    chunk: int | None = None,
+    advance: Callable[[int], None] | None = None,
+    null: Null | None = None,
+) -> pd.DataFrame:
+    """Held-out scores of all ``pairs`` of layers, the columns ``COLUMNS``, in the order of ``pairs``.
+
+    With ``null`` also rows of chance, and its columns (``chance/rows.py``). ``advance(n)`` is told of every n
+    pairs done on one fold, of the data and of each draw. ``chunk`` (stimuli read at a time) follows from the budget if
+    None.
+
+    Raises
+    ------
+    UserError
+        If x and y have different stimuli, a response is not finite, folds are too small, or no pair can be scored.
+    """
+    options = _Options(metrics, folds, seed, directions, torch.device(device), memory_gb, chunk, advance, null)
+    return _score(x, y, (), pairs, options)[0]
+
+
+def transfer(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pairs: Sequence[Pair],
+    *,
+    metrics: Sequence[str] = METRICS,
+    folds: int = 5,
+    seed: int = 42,
+    directions: str = "both",
+    device: torch.device | str = "cpu",
+    memory_gb: float = 2.0,
+    advance: Callable[[int], None] | None = None,
+) -> list[pd.DataFrame]:
+    """Maps fitted on x and y as in :func:`score`, scored on the held-out fold of other responses: a table for each.
+
+    Parameters
+    ----------
+    others : responses of the same two networks to as many other stimuli, such as the same images distorted. The i-th
+        of them is held out with the i-th of x and y, so that a distorted image never meets a map that saw it clean.
+
+    Raises
+    ------
+    UserError
+        As :func:`score`, and if the numbers of stimuli differ.
+    """
+    options = _Options(metrics, folds, seed, directions, torch.device(device), memory_gb, None, advance)
+    return _score(x, y, others, pairs, options)
+
+
+@dataclass(frozen=True)
+class _Options:
+    metrics: Sequence[str]
+    folds: int
+    seed: int
+    directions: str
+    device: torch.device
+    memory_gb: float
+    chunk: int | None
+    advance: Callable[[int], None] | None
+    null: Null | None = None
+
+
+def _score(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pairs: Sequence[Pair],
+    options: _Options,
+) -> list[pd.DataFrame]:
+    """A table for each of ``others``, or the one of x and y themselves."""
+    if x.rows != y.rows:
+        raise UserError(f"x has {x.rows} stimuli and y has {y.rows}: both must see the same ones, in one order.")
+    for side in (side for both in others for side in both):
+        if side.rows != x.rows:
+            raise UserError(f"maps from {x.rows} stimuli can't be scored by folds on {side.rows} others: give as many.")
+    metrics = options.metrics
+    fold = kfold.assign(x.rows, options.folds, options.seed)
+    catalogue.check(metrics, x.rows, options.folds)
+    applicable = [p for p in pairs if _applies(x, y, p, metrics)]
+    if pairs and not applicable:
+        raise UserError(_why_none(x, y, pairs, metrics))
+    with_fit, without = ([m for m in metrics if MEASURES[m].fitted is kind] for kind in (True, False))
+    drawn = Drawn(options.null) if options.null else None
+    parts = [
+        *_fitted(x, y, others, [p for p in applicable if _applies(x, y, p, with_fit)], fold, with_fit, options, drawn),
+        *_read_off(x, y, others, [p for p in applicable if _applies(x, y, p, without)], fold, without, options, drawn),
+    ]
+    tables = [[part[i] for part in parts] for i in range(len(others) or 1)]
+    if drawn is not None:
+        tables[0].append(null_rows.rows(pd.concat(tables[0]), drawn))
+    return [_ordered(table, applicable) for table in tables]
+
+
+def _fitted(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pairs: Sequence[Pair],
+    fold: Tensor,
+    metrics: Sequence[str],
+    options: _Options,
+    drawn: Drawn | None,
+) -> Iterator[list[pd.DataFrame]]:
+    """From moments: for each tile a table for each of the held-out sets."""
+    budget, directions = options.memory_gb * 2**30, DIRECTIONS[options.directions]
+
+    def kept(block: Sequence[Pair]) -> float:
+        return null_scores.keeps(x, y, block, options.folds, drawn.null) if drawn is not None else 0.0
+
+    def cost(block: Sequence[Pair]) -> float:
+        return (1 + len(others)) * bytes_of_moments(x.layers, y.layers, block, options.folds) + kept(block)
+
+    # Draws of chance and other stimuli are scored by moments alone.
+    plain = not others and drawn is None
+    by_gram = [
+        (a, b)
+        for a, b in pairs
+        if plain and x.positions[a] == 1 and wide.applies((x.layers[a], y.layers[b]), x.rows, metrics)
+    ]
+    if by_gram:
+        more: Any = {"device": options.device, "budget": budget, "advance": options.advance}
+        yield [wide.score(x, y, by_gram, fold, metrics=metrics, directions=directions, **more)]  # type: ignore[arg-type]
+    done = set(by_gram)
+    by_moments = [p for p in pairs if p not in done]
+
+    def accumulated(tile: list[Pair]) -> tuple[int, Moments, list[Moments]]:
+        step = options.chunk or chunk_of(x, y, tile, budget)
+        moments = accumulate(x, y, tile, fold, device=options.device, chunk=step)
+        more = [accumulate(a, b, tile, fold, device=options.device, chunk=step, origin=moments) for a, b in others]
+        return step, moments, more
+
+    for tile, (step, moments, held_out) in halving(accumulated, tiles(x, y, by_moments, cost, budget), x, y):
+        yield score_tile(moments, held_out or [moments], tile, metrics, directions, options.advance)
+        if drawn is not None:
+            left, advance = budget - cost(tile), options.advance
+            with workers() as pool:
+                drawing = Tile.of(moments, tile, metrics, directions, pool)
+                null_scores.draw(drawn, x, y, drawing, fold, budget=left, chunk=step, pool=pool, advance=advance)
+
+
+def _read_off(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pairs: Sequence[Pair],
+    fold: Tensor,
+    metrics: Sequence[str],
+    options: _Options,
+    drawn: Drawn | None,
+) -> Iterator[list[pd.DataFrame]]:
+    """From the stimuli of the held-out fold alone: for each tile a table for each of the held-out sets."""
+    budget, directions = options.memory_gb * 2**30, DIRECTIONS[options.directions]
+    n = math.ceil(x.rows / options.folds)
+
+    def cost(block: Sequence[Pair]) -> float:
+        return unfitted.cost(x.layers, y.layers, block, n * x.positions[block[0][0]], metrics)
+
+    for tile in tiles(x, y, pairs, cost, budget):
+        tables: list[pd.DataFrame] = []
+        for a, b in others or [(x, y)]:
+            rows = unfitted.score_tile(
+                *(a, b, tile, fold, metrics, directions, drawn),
+                device=options.device,
+                chunk=options.chunk or chunk_of(x, y, tile, budget),
+                advance=options.advance if not tables else None,
+            )
+            tables.append(ordered_rows(pd.DataFrame(rows)))
+        yield tables
+
+
+def _ordered(parts: list[pd.DataFrame], pairs: Sequence[Pair]) -> pd.DataFrame:
+    """One table of all tiles, in the order of the pairs."""
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    place = {pair: i for i, pair in enumerate(pairs)}
+    where = [place[pair] for pair in zip(table.layer_x, table.layer_y, strict=True)]
+    return table.iloc[np.argsort(where, kind="stable")].reset_index(drop=True)
+
+
+def _applies(x: Representation, y: Representation, pair: Pair, metrics: Sequence[str]) -> bool:
+    """Whether any of the metrics applies to the pair."""
+    (a, b), positions = pair, x.positions[pair[0]]
+    if positions != y.positions[b]:
+        return False
+    return any(MEASURES[m].applies(x.layers[a], y.layers[b], positions) for m in metrics)
+
+
+def rounds_of(metrics: Sequence[str], null: Null | None) -> int:
+    """How often ``advance`` is told of each pair and fold: with a fit and without, of the data and of each draw."""
+    with_fit, without = ([m for m in metrics if MEASURES[m].fitted is kind] for kind in (True, False))
+    rounds = 0
+    if with_fit:
+        rounds += null.rounds(with_fit) if null else 1
+    if without:
+        rounds += 1 + (null.draws if null and "shuffle" in null.kinds else 0)
+    return rounds
+
+
+def _why_none(x: Representation, y: Representation, pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
+    if all(x.positions[a] != y.positions[b] for a, b in pairs):
+        return "no pair of layers has the same number of positions: use units=center or units=mean."
+    if any(MEASURES[m].single_position for m in metrics):
+        return (
+            f"{', '.join(metrics)} can't compare stimuli that have several samples each: use units=center, units=mean "
+            "or units=flatten."
+        )
+    return (
+        "permutation needs layers of equal width and no pair of layers has that: "
+        "use soft_matching, its extension to unequal widths."
+    )

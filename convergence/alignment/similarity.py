@@ -1,0 +1,136 @@
+"""Measures without a fit: from the held-out fold's stimuli to rows. The training folds are not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convergence.alignment.chance import null as nulls
+from convergence.alignment.chance.draws import Drawn
+from convergence.alignment.metrics import cka, neighbours, rsa
+from convergence.alignment.metrics.catalogue import MEASURES
+from convergence.alignment.moments.accumulate import Pair, Representation
+from convergence.alignment.responses import held_out
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What a measure takes from one layer's responses, what it makes of two layers', and the same layer reordered."""
+
+    prepare: Callable[[Tensor], Any]
+    compare: Callable[[Any, Any], Tensor]
+    reorder: Callable[[Any, Tensor], Any]
+
+
+_STEPS = {
+    "cka": _Steps(cka.kernel, cka.similarity, cka.reordered),
+    "rsa": _Steps(rsa.ranks, rsa.correlation, rsa.reordered),
+    "mutual_knn": _Steps(neighbours.nearest, neighbours.overlap, neighbours.reordered),
+}
+
+
+def cost(
+    widths_x: Mapping[str, int], widths_y: Mapping[str, int], pairs: Sequence[Pair], n: int, metrics: Sequence[str]
+) -> float:
+    """Peak bytes of a tile: ``n`` responses of each layer, what the costliest measure takes from them, its scratch."""
+    widths = [
+        *(widths_x[a] for a in {a for a, _ in pairs}),
+        *(widths_y[b] for b in {b for _, b in pairs}),
+    ]
+    taken = {
+        "cka": 8 * sum(n * width + (n * n if cka.needs_gram(n, width) else 0) for width in widths),
+        "rsa": 4 * n * n * (len(widths) + 3),
+        "mutual_knn": 8 * n * neighbours.NEIGHBOURS * len(widths),
+    }
+    return 8 * n * sum(widths) + max((taken[m] for m in metrics), default=0) + 32 * min(n * n, 2**22)
+
+
+def score_tile(
+    x: Representation,
+    y: Representation,
+    pairs: Sequence[Pair],
+    fold: Tensor,
+    metrics: Sequence[str],
+    directions: Sequence[str],
+    drawn: Drawn | None = None,
+    *,
+    device: torch.device,
+    chunk: int,
+    advance: Callable[[int], None] | None,
+) -> list[dict[str, Any]]:
+    """Rows of all pairs and folds; a symmetric score stands in both directions, so that readers need not know.
+
+    The draws of the shuffle null, if it is asked for, go into ``drawn``.
+
+    Raises
+    ------
+    UserError
+        If a response is not finite.
+    """
+    rows = []
+    folds = int(fold.max()) + 1
+    null = drawn.null if drawn is not None and "shuffle" in drawn.null.kinds else None
+    orders = [nulls.permutation(fold, null.seed, draw) for draw in range(null.draws)] if null else []
+    for k in range(folds):
+        responses_x, responses_y = (
+            held_out(side, (pair[i] for pair in pairs), fold, k, device=device, chunk=chunk)
+            for i, side in enumerate((x, y))
+        )
+        within = [_within(order, fold, k, x.positions[pairs[0][0]]).to(device) for order in orders]
+        for metric in metrics:
+            mine = [(a, b) for a, b in pairs if MEASURES[metric].applies(x.layers[a], y.layers[b], x.positions[a])]
+            for (a, b), (value, *chance) in _values(metric, mine, responses_x, responses_y, within).items():
+                n, live_x = responses_x[a].shape
+                row = {
+                    "layer_x": a,
+                    "layer_y": b,
+                    "metric": metric,
+                    "fold": k,
+                    "score": value,
+                    "n_train": len(fold) * x.positions[a] - n,
+                    "n_test": n,
+                    "units_x": x.layers[a],
+                    "units_y": y.layers[b],
+                    "dead_x": x.layers[a] - live_x,
+                    "dead_y": y.layers[b] - responses_y[b].shape[1],
+                }
+                rows += [{**row, "direction": direction} for direction in directions]
+                if drawn is not None and chance:
+                    numbers = torch.tensor([[score, torch.nan, torch.nan] for score in chance], dtype=torch.float64)
+                    for direction in directions:
+                        drawn.put("shuffle", (a, b, metric, direction), folds, range(len(chance)), k, numbers)
+        if advance is not None:
+            advance(len(pairs) * (1 + len(orders)))
+    return rows
+
+
+def _within(order: Tensor, fold: Tensor, k: int, positions: int) -> Tensor:
+    """An order of all stimuli that keeps the folds, as an order of the samples of fold ``k``."""
+    members = (fold == k).nonzero()[:, 0]
+    places = torch.searchsorted(members, order[members])
+    return (places[:, None] * positions + torch.arange(positions)).flatten()
+
+
+def _values(
+    metric: str,
+    pairs: Sequence[Pair],
+    responses_x: dict[str, Tensor],
+    responses_y: dict[str, Tensor],
+    orders: Sequence[Tensor],
+) -> dict[Pair, list[float]]:
+    """What the measure makes of each pair, then of each pair with the stimuli of x in each of the orders."""
+    steps = _STEPS[metric]
+    y = {b: steps.prepare(responses_y[b]) for b in dict.fromkeys(b for _, b in pairs)}
+    found: dict[Pair, list[float]] = {}
+    for a in dict.fromkeys(a for a, _ in pairs):
+        x, partners = steps.prepare(responses_x[a]), [b for first, b in pairs if first == a]
+        scores = [torch.stack([steps.compare(x, y[b]) for b in partners])]
+        for order in orders:
+            reordered = steps.reorder(x, order)
+            scores.append(torch.stack([steps.compare(reordered, y[b]) for b in partners]))
+        found |= {(a, b): values for b, values in zip(partners, torch.stack(scores, dim=1).tolist(), strict=True)}
+    return found

@@ -1,0 +1,91 @@
+"""What there is to choose from: models, layers, data sets, metrics."""
+
+from __future__ import annotations
+
+import difflib
+from fnmatch import fnmatch
+
+from convergence.system.errors import UserError
+
+_DATASETS = {
+    "shapes": "16 classes of drawn outlines; nothing to download (the default)",
+    "digits": "scikit-learn's 1,797 digits",
+    "fashion_mnist": "clothes, 28 × 28; Debian's package, torchvision's files, or a download",
+    "cifar10": "photographs, 32 × 32, 10 classes",
+    "cifar100": "photographs, 32 × 32, 100 classes",
+    "imagenet": "ILSVRC2012: dataset.root=FOLDER above val/<wnid>/",
+    "image_folder": "any folder of class folders: dataset.root=FOLDER",
+}
+
+
+def show(words: list[str]) -> int:
+    """``convergence list``: names and what they are; returns the exit status.
+
+    Raises
+    ------
+    UserError
+        If nothing goes by that name, with the nearest.
+    """
+    kinds = ("models", "layers", "datasets", "metrics")
+    if not words or words[0] in ("-h", "--help"):
+        print(
+            "usage: convergence list models|datasets|metrics [pattern]\n       convergence list layers MODEL [pattern]"
+        )
+        return 0 if words else 1
+    kind, rest = words[0], words[1:]
+    if kind not in kinds:
+        near = difflib.get_close_matches(kind, kinds, n=1, cutoff=0.0)[0]
+        raise UserError(f"list {kind} is not known; did you mean list {near}?")
+    if kind == "layers":
+        return _layers(rest)
+    rows = {"models": _models, "metrics": _metrics, "datasets": lambda: _DATASETS}[kind]()
+    pattern = rest[0] if rest else "*"
+    shown = {n: text for n, text in rows.items() if fnmatch(n, pattern) or pattern in n}
+    if not shown:
+        near = ", ".join(difflib.get_close_matches(pattern, rows, n=3, cutoff=0.0))
+        raise UserError(f"no {kind} match '{pattern}': the nearest are {near}.")
+    for name, text in shown.items():
+        print(f"{name:<32} {text}")
+    return 0
+
+
+def _metrics() -> dict[str, str]:
+    from convergence.alignment.metrics.catalogue import MEASURES
+
+    return {
+        name: m.about + ("" if m.fitted else "; nothing is fitted") + ("; symmetric" if m.symmetric else "")
+        for name, m in MEASURES.items()
+    }
+
+
+def _models() -> dict[str, str]:
+    from convergence.models import library, recipes
+    from convergence.models.options import Library
+
+    rows = {name: f"recipe, trained here: model={name}" for name in recipes.RECIPES}
+    for kind in Library:
+        for name in library.names(kind):
+            text = f"model={kind.value} model.name={name}"
+            rows[name] = f"{rows[name]}, or {text}" if name in rows else text
+    return rows
+
+
+def _layers(words: list[str]) -> int:
+    import torch
+
+    from convergence.models import library, recipes
+    from convergence.models.layers import choose
+    from convergence.models.options import Library, LibraryConfig
+
+    if not words:
+        raise UserError("list layers needs a model's name, such as `list layers resnet18`.")
+    name, patterns = words[0], words[1:] or None
+    if name in recipes.RECIPES:
+        layers = choose(recipes.build(name, 16, 0).eval(), torch.zeros(1, 3, 32, 32), patterns, name)
+    else:
+        kind = Library.torchvision if name in library.names(Library.torchvision) else Library.timm
+        network = library.untrained(LibraryConfig(name=name, library=kind, layers=patterns))[0]
+        layers = dict(network.layers)
+    for label, layer in layers.items():
+        print(f"{label:<48} {layer.kind:<12} {' × '.join(map(str, layer.shape))}")
+    return 0

@@ -1,0 +1,64 @@
+"""Hydra's side of the options: the schemas by name, and a config composed without the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from convergence.alignment.options import MetricConfig, NullConfig
+from convergence.axes.options import DepthConfig, OodConfig, TrainingAxisConfig
+from convergence.experiment.config import Config, PopulationConfig
+from convergence.models.options import LibraryConfig, RecipeConfig
+from convergence.stimuli.options import DatasetConfig, FilesConfig, ShapesConfig
+
+_SCHEMAS: dict[str, dict[str, type]] = {
+    "schema/config": {"main": Config},
+    "schema/model": {
+        "recipe": RecipeConfig,
+        "library": LibraryConfig,
+        "population": PopulationConfig,
+    },
+    "schema/dataset": {
+        "base": DatasetConfig,
+        "shapes": ShapesConfig,
+        "files": FilesConfig,
+    },
+    "schema/metric": {"base": MetricConfig},
+    "schema/null": {"base": NullConfig},
+    "schema/axis": {"depth": DepthConfig, "training": TrainingAxisConfig, "ood": OodConfig},
+}
+
+
+def register() -> None:
+    """Make the dataclasses known to Hydra, in groups of their own, so that no user is offered one as a choice."""
+    store = ConfigStore.instance()
+    for group, schemas in _SCHEMAS.items():
+        for name, node in schemas.items():
+            store.store(group=group, name=name, node=node)
+
+
+def conf_folder() -> Path:
+    """The YAML files: ``conf/`` of a checkout, or inside the installed package."""
+    here = Path(__file__).resolve().parents[1]
+    checkout = here.parent / "conf"
+    return checkout if (checkout / "config.yaml").is_file() else here / "conf"
+
+
+def compose(overrides: Sequence[str] = ()) -> Config:
+    """The typed config of these overrides, as ``python -m convergence run`` would compose it; for notebooks."""
+    register()
+    outer = GlobalHydra.instance().hydra  # of a run that composes a population's members
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+            made = OmegaConf.to_object(hydra_compose("config", overrides=list(overrides)))
+    finally:
+        GlobalHydra.instance().hydra = outer
+    assert isinstance(made, Config)
+    return made

@@ -1,0 +1,209 @@
+"""What a run will take, said before the work starts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from convergence.activations.extract import entry_of, values_per_stimulus
+from convergence.alignment import gram_side as wide
+from convergence.alignment import similarity as unfitted
+from convergence.alignment import units
+from convergence.alignment.chance import null as nulls
+from convergence.alignment.metrics.catalogue import MEASURES
+from convergence.alignment.moments.accumulate import Pair
+from convergence.alignment.tiles import bytes_of_moments
+from convergence.axes.comparison import Comparison, labels
+from convergence.axes.options import OodConfig
+from convergence.experiment.config import Config
+from convergence.experiment.folder import metrics_of
+from convergence.experiment.representations import is_kept
+from convergence.models.network import Network
+from convergence.stimuli.base import Stimuli
+
+_SAMPLE = 8  # images that the time for all is judged by
+_FITS = 150  # floating-point operations per unit cubed that one fold's decompositions and assignments take, about
+_RANKS = 2000  # operations that ordering takes per pair of stimuli, about
+_GRAM = 20  # the same per stimulus squared and unit of a pair that goes by Gram matrices
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Work that is still to be done.
+
+    Attributes
+    ----------
+    comparisons, networks, conditions : how many; conditions are sets of stimuli.
+    images : forward passes.
+    cache_bytes : that the responses, and the pixels that they are to, will take on disk.
+    memory_bytes : of moments, Gram matrices or a fold's responses, at most the budget.
+    extraction_seconds, scoring_seconds : about.
+    """
+
+    comparisons: int
+    networks: int
+    conditions: int
+    images: int
+    cache_bytes: int
+    memory_bytes: float
+    extraction_seconds: float
+    scoring_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Of both."""
+        return self.extraction_seconds + self.scoring_seconds
+
+    def __str__(self) -> str:
+        sets = f" on {self.conditions} sets of stimuli" if self.conditions > 1 else ""
+        return (
+            f"{_count(self.comparisons, 'comparison')} of {_count(self.networks, 'network')}{sets}: "
+            f"{_count(self.images, 'image')} to extract, {self.cache_bytes / 2**20:,.0f} MiB on disk, "
+            f"{self.memory_bytes / 2**20:,.0f} MiB of memory, about {duration(self.seconds)}."
+        )
+
+
+def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.device) -> Estimate:
+    """Judged by a few images of each kind and by the widths of the layers; nothing is written."""
+    wanted = {
+        (id(n), images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
+    }
+    missing = [pair for pair in wanted.values() if not entry_of(*pair, Path(cfg.cache)).is_finished]
+    sets = {images.fingerprint: images for _, images in missing}
+    forward = _passes(missing, device)
+    drawing = sum(_seconds_per_image(images) * len(images) for images in sets.values())
+    running = sum(forward[n.model].seconds * len(images) for n, images in missing)
+    # Networks that see images in the same way share their pixels.
+    pixels = {
+        (images.fingerprint, n.preprocess.geometry()): forward[n.model].input_bytes * len(images)
+        for n, images in missing
+        if not images.at_hand
+    }
+    return Estimate(
+        comparisons=len(comparisons),
+        networks=len({id(n) for c in comparisons for n in c.networks}),
+        conditions=len({images.fingerprint for c in comparisons for images in c.all_stimuli}),
+        images=sum(len(images) for _, images in missing),
+        cache_bytes=sum(
+            4 * values_per_stimulus(n) * len(images)
+            for n, images in missing
+            if is_kept(n, images, Path(cfg.cache), cfg.cache_gb)
+        )
+        + sum(pixels.values()),
+        memory_bytes=min(max(_memory(cfg, c) for c in comparisons), cfg.memory_gb * 2**30),
+        extraction_seconds=drawing + running,
+        scoring_seconds=_scoring_seconds(cfg, comparisons),
+    )
+
+
+def _seconds_per_image(images: Stimuli) -> float:
+    """Of drawing, distorting or decoding."""
+    few = range(min(_SAMPLE, len(images)))
+    start = time.perf_counter()
+    if images.pixels(few) is None:
+        for i in few:
+            images.image(i)
+    return (time.perf_counter() - start) / len(few)
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One image through one architecture: seconds, and bytes of its pixels."""
+
+    seconds: float
+    input_bytes: int
+
+
+def _passes(missing: Sequence[tuple[Network, Stimuli]], device: torch.device) -> dict[str, _Pass]:
+    found: dict[str, _Pass] = {}
+    for network, images in missing:
+        if network.model not in found:
+            model = network.build().to(device)
+            batch = network.preprocess(images, range(min(_SAMPLE, len(images)))).to(device)
+            with torch.inference_mode():
+                model(batch[:1])
+                start = time.perf_counter()
+                model(batch)
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+            found[network.model] = _Pass((time.perf_counter() - start) / len(batch), batch[0].numel())
+    return found
+
+
+def _sizes(comparison: Comparison) -> list[dict[str, tuple[int, int]]]:
+    """Positions and units of each layer of x, and of y."""
+    return [
+        {
+            label: units.size(side[i].layers[name].shape, side[i].units.value)
+            for label, (i, name) in labels(side).items()
+        }
+        for side in (comparison.x, comparison.y)
+    ]
+
+
+def _parted(cfg: Config, c: Comparison, x: dict[str, int], y: dict[str, int]) -> tuple[list[Pair], list[Pair]]:
+    """Pairs whose maps are fitted from moments, and from Gram matrices."""
+    fitted = [m for m in metrics_of(cfg) if MEASURES[m].fitted]
+    plain = not c.conditions and not cfg.null.kinds
+    wide_ones = {(a, b) for a, b in c.pairs if plain and wide.applies((x[a], y[b]), len(c.stimuli), fitted)}
+    return [p for p in c.pairs if p not in wide_ones], [p for p in c.pairs if p in wide_ones]
+
+
+def _memory(cfg: Config, c: Comparison) -> float:
+    x, y = ({label: width for label, (_, width) in side.items()} for side in _sizes(c))
+    fitted, without = ([m for m in metrics_of(cfg) if MEASURES[m].fitted is kind] for kind in (True, False))
+    narrow, wide_ones = _parted(cfg, c, x, y)
+    needs = [unfitted.cost(x, y, c.pairs, _in_fold(cfg, c), without)] if without else []
+    if fitted and narrow:
+        needs.append((1 + len(c.conditions)) * bytes_of_moments(x, y, narrow, cfg.metric.folds))
+    if fitted and wide_ones:
+        needs.append(wide.cost(wide_ones, len(c.stimuli), 2 * len(fitted)))
+    return max(needs)
+
+
+def _in_fold(cfg: Config, c: Comparison) -> int:
+    return math.ceil(len(c.stimuli) / cfg.metric.folds)
+
+
+def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
+    side = torch.rand(512, 512, dtype=torch.float64)
+    torch.mm(side, side)
+    start = time.perf_counter()
+    torch.mm(side, side)
+    rate = 2 * 512**3 / (time.perf_counter() - start)
+    null = nulls.of(cfg.null)
+    rounds = null.rounds([metric.value for metric in cfg.metric.names]) if null else 1
+    operations = 0.0
+    for c in comparisons:
+        sizes = _sizes(c)
+        (positions, _), (x, y) = ([{n: size[i] for n, size in s.items()} for s in sizes] for i in range(2))
+        narrow, wide_ones = _parted(cfg, c, x, y)
+        protocols = len(cfg.axis.protocols) if isinstance(cfg.axis, OodConfig) else 1
+        times = protocols * len(c.conditions) or 1
+        products = sum(positions[a] * x[a] * y[b] for a, b in narrow)
+        products += sum(positions[a] * x[a] ** 2 for a in {a for a, _ in narrow})
+        products += sum(y[b] ** 2 * positions[a] for b, a in {b: a for a, b in narrow}.items())
+        fits = sum(max(x[a], y[b]) * x[a] * y[b] for a, b in narrow)
+        if any(MEASURES[m].fitted for m in metrics_of(cfg)):
+            operations += times * (2 * len(c.stimuli) * products + rounds * _FITS * cfg.metric.folds * fits)
+            operations += len(c.stimuli) ** 2 * sum(_GRAM * (x[a] + y[b] + len(c.stimuli)) for a, b in wide_ones)
+        if any(not MEASURES[m].fitted for m in metrics_of(cfg)):
+            tables = _in_fold(cfg, c) ** 2 * (sum(x.values()) + sum(y.values()) + _RANKS * (len(x) + len(y)))
+            operations += times * cfg.metric.folds * (2 * _in_fold(cfg, c) * products + 2 * tables)
+    return operations / rate
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """For people."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

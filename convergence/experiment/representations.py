@@ -1,0 +1,102 @@
+"""What the networks of a run answered to its stimuli."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from convergence.activations.cache import Cached, Joined
+from convergence.activations.extract import entry_of, extract, values_per_stimulus
+from convergence.activations.loading import Clock, Loader
+from convergence.activations.streaming import Streamed
+from convergence.axes.comparison import Comparison, labels
+from convergence.experiment.config import Config
+from convergence.models.network import Network
+from convergence.models.options import Units
+from convergence.stimuli.base import Stimuli
+from convergence.system.errors import UserError
+from convergence.system.progress import progress
+
+_log = logging.getLogger("convergence")
+_WORTH_A_WORD = 5.0  # seconds
+
+
+class Representations:
+    """Responses from the cache, or extracted before anything is scored: each image once per network.
+
+    What would take more than ``cache_gb`` is computed whenever it is read (``units=samples``).
+    """
+
+    def __init__(self, comparisons: Sequence[Comparison], cfg: Config, device: torch.device) -> None:
+        self._cfg, self._device = cfg, device
+        self.clock = Clock()
+        self._open: dict[
+            tuple[int, str], Cached | Streamed
+        ] = {}  # read and verified once, however many comparisons they enter
+        self._extract_all(comparisons)
+
+    def _extract_all(self, comparisons: Sequence[Comparison]) -> None:
+        """One set of stimuli after another, all networks that need it."""
+        wanted: dict[str, tuple[Stimuli, dict[int, Network]]] = {}
+        for comparison in comparisons:
+            for images in comparison.all_stimuli:
+                wanted.setdefault(images.fingerprint, (images, {}))[1].update({id(n): n for n in comparison.networks})
+        total = sum(len(images) * len(networks) for images, networks in wanted.values())
+        with progress("Extracting", total, "images") as advance:
+            for images, networks in wanted.values():
+                for network in networks.values():
+                    self._open[id(network), images.fingerprint] = self._extract(network, images, advance)
+        if self.clock.total > _WORTH_A_WORD:
+            _log.info(
+                "extraction took %.0f s; of these, images were waited for %.0f %%.",
+                self.clock.total,
+                100 * self.clock.share,
+            )
+
+    def _extract(self, network: Network, images: Stimuli, advance: Callable[[int], None]) -> Cached | Streamed:
+        cfg, cache = self._cfg, Path(self._cfg.cache)
+        options: Any = {"batch_size": cfg.batch_size, "device": self._device, "clock": self.clock}
+        if is_kept(network, images, cache, cfg.cache_gb):
+            return extract(network, images, cache=cache, workers=cfg.workers, advance=advance, **options)
+        advance(len(images))
+        return Streamed(network, Loader(network.preprocess, images, cache, workers=0, **options))
+
+    def of(self, comparison: Comparison, images: Stimuli) -> tuple[Joined, Joined]:
+        """Both sides' responses to these images."""
+        if any(self._open[id(n), images.fingerprint].ids != images.ids for n in comparison.networks):
+            raise AssertionError("a network saw other stimuli")  # a bug of ours, never a user's
+        x, y = (
+            Joined([self._open[id(n), images.fingerprint] for n in side], labels(side), comparison.first)
+            for side in (comparison.x, comparison.y)
+        )
+        return x, y
+
+
+def is_kept(network: Network, images: Stimuli, cache: Path, cache_gb: float) -> bool:
+    """Whether the responses go to the cache: they are there, or they take no more than ``cache_gb``.
+
+    Raises
+    ------
+    UserError
+        If there is no room for flattened maps, which are read unit by unit, and so have to be kept.
+    """
+    entry = entry_of(network, images, cache)
+    if entry.is_finished:
+        return True
+    size, room = 4 * values_per_stimulus(network) * len(images), cache_gb * 2**30
+    if network.units is not Units.flatten:
+        return size <= room
+    there = next(folder for folder in (cache, *cache.absolute().parents) if folder.exists())
+    room = min(room, shutil.disk_usage(there).free)
+    if size > room:
+        raise UserError(
+            f"units=flatten gives {values_per_stimulus(network):,} units of {network.model}, {size / 2**30:.3g} GiB "
+            f"for {len(images):,} stimuli, and there is room for {room / 2**30:.3g} GiB in {cache}: tap fewer layers "
+            "(model.layers), take fewer stimuli, raise cache_gb, or use units=samples, which is not kept."
+        )
+    return True

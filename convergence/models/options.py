@@ -1,0 +1,111 @@
+"""Options of the networks (``conf/model``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING
+
+from convergence.system.options import number
+
+
+class Units(Enum):
+    """How a feature map becomes units (METHODS: from feature maps to units)."""
+
+    center = "center"
+    mean = "mean"
+    samples = "samples"
+    flatten = "flatten"
+    cls = "cls"
+
+
+class Precision(Enum):
+    """Of the forward pass alone: units are kept as float32, their moments as float64."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
+class Library(Enum):
+    torchvision = "torchvision"
+    timm = "timm"
+
+
+class Optimizer(Enum):
+    sgd = "sgd"
+    adamw = "adamw"
+
+
+class Schedule(Enum):
+    """Learning rate after the warm-up."""
+
+    cosine = "cosine"
+    linear = "linear"
+    constant = "constant"
+
+
+class Augmentation(Enum):
+    shift = "shift"  # by up to an eighth of the image, edges repeated
+    flip = "flip"  # left to right, every other time
+
+
+@dataclass
+class SeedsConfig:
+    """Independent seeds of initialisation and of data order (order null: the same as init).
+
+    A single seed of either holds for all networks: init=[0] order=[0,1,2] varies the order alone.
+    """
+
+    init: list[int] = field(default_factory=lambda: [0, 1])
+    order: list[int] | None = None
+
+
+@dataclass
+class TrainingConfig:
+    epochs: int = number(10, least=0)
+    batch_size: int = number(128, least=1)
+    learning_rate: float = number(0.1, above=0)
+    momentum: float = number(0.9, least=0, most=1)
+    weight_decay: float = number(5e-4, least=0)
+    optimizer: Optimizer = Optimizer.sgd
+    warmup: float = number(0.1, least=0, most=1)  # share of all steps
+    schedule: Schedule = Schedule.cosine
+    augment: list[Augmentation] = field(default_factory=lambda: [Augmentation.shift], metadata={"may_be_empty": True})
+    mixed_precision: bool = False  # forward and backward in bfloat16, weights in float32; slower on most CPUs
+    early_checkpoints: int = number(6, least=0)  # log-spaced steps inside the first epoch
+
+
+@dataclass
+class ModelConfig:
+    """What every source of networks has: which layers are tapped, and how maps become units."""
+
+    name: str = MISSING
+    seeds: SeedsConfig = field(default_factory=SeedsConfig)
+    layers: list[str] | None = None  # patterns (shell style) on module names; null: the default layers
+    units: Units | None = None  # null: center for maps, cls for tokens (mean in networks without a class token)
+    precision: Precision = Precision.float32  # of the forward pass; the narrower ones by autocast
+    image_size: int | None = number(None, least=1)  # null: the model's own, for recipes the images' own
+
+
+@dataclass
+class RecipeConfig(ModelConfig):
+    """An architecture of ours, trained here from seeds."""
+
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+
+@dataclass
+class LibraryConfig(ModelConfig):
+    """A torchvision or timm architecture. Without weights and checkpoints: untrained networks from `seeds.init`."""
+
+    library: Library = MISSING
+    weights: list[str] | None = None  # the library's own, by name or tag
+    # The user's files: a path, a pattern such as runs/seed_{seed}/epoch_{epoch}.pth, package:NAME/FILE for one inside
+    # of an installed Python package, or a list of these.
+    checkpoints: Any = None
+    # Renames the weights in them: regular expression → replacement, one after the other, on every name. Of a list, the
+    # element is taken whose number the first group has captured.
+    key_map: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,129 @@
+"""The table of results: its schema, shards that are whole or not there, and the merged file."""
+
+from __future__ import annotations
+
+import glob
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from convergence.results.plan import read_plan
+from convergence.system.errors import UserError
+from convergence.system.files import write_atomic
+
+_log = logging.getLogger("convergence")
+RESULTS = "results.parquet"
+_TEXT, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float64()
+
+SCHEMA = pa.schema(
+    [
+        *((name, _TEXT) for name in ("axis", "dataset", "condition", "level", "protocol", "run")),
+        *((name, _TEXT) for name in ("source_model", "target_model", "source_weights", "target_weights")),
+        *((name, _WHOLE) for name in ("source_seed", "target_seed", "source_step", "target_step")),
+        *((name, _REAL) for name in ("source_epoch", "target_epoch")),
+        *((name, _TEXT) for name in ("source_layer", "target_layer")),
+        *((name, _REAL) for name in ("source_depth", "target_depth")),
+        *((name, _WHOLE) for name in ("source_units", "target_units", "source_dead", "target_dead")),
+        *((name, _REAL) for name in ("source_accuracy", "target_accuracy")),
+        *((name, _TEXT) for name in ("metric", "direction")),
+        ("fold", _WHOLE),
+        *((name, _REAL) for name in ("score", "score_global", "score_transport", "penalty")),
+        *((name, _WHOLE) for name in ("n_train", "n_test")),
+        ("null", _TEXT),
+        *((name, _WHOLE) for name in ("draw", "draws")),
+        *((name, _REAL) for name in ("p_value", "p_value_max", "null_quantile", "score_calibrated")),
+    ]
+)
+_ADDED = ("draws", "p_value_max")  # columns that older files lack
+
+
+def conform(table: pd.DataFrame) -> pa.Table:
+    """The table with exactly the schema's columns and types; columns it lacks are null."""
+    columns = {}
+    for field in SCHEMA:
+        values = table[field.name] if field.name in table else [None] * len(table)
+        columns[field.name] = pa.array(values, type=field.type, from_pandas=True)
+    return pa.table(columns, schema=SCHEMA)
+
+
+def _current(table: pa.Table) -> pa.Table:
+    """The table in the schema of today; raises ValueError where it is of another kind."""
+    for name in _ADDED:
+        if name not in table.schema.names:
+            i = SCHEMA.get_field_index(name)
+            table = table.add_column(i, SCHEMA.field(i), pa.nulls(len(table), SCHEMA.field(i).type))
+    return table.cast(SCHEMA)
+
+
+def write_shard(folder: Path, name: str, table: pd.DataFrame) -> None:
+    """One unit of work's rows, under ``folder/shards``."""
+    write_atomic(folder / "shards" / f"{name}.parquet", lambda path: pq.write_table(conform(table), path))
+
+
+def read_shard(folder: Path, name: str) -> pa.Table | None:
+    """The rows of a shard that is there and whole; a broken one is removed, with a warning."""
+    path = folder / "shards" / f"{name}.parquet"
+    if not path.exists():
+        return None
+    try:
+        table = pq.read_table(path)
+        if table.schema.names == SCHEMA.names:
+            return table
+    except (pa.ArrowException, OSError):
+        pass
+    _log.warning("%s is broken and is computed again.", path)
+    path.unlink(missing_ok=True)
+    return None
+
+
+def merge(folder: Path, names: Sequence[str]) -> pd.DataFrame:
+    """``results.parquet`` of these shards, in this order: the same file however often the run was interrupted."""
+    tables = [table for name in names if (table := read_shard(folder, name)) is not None]
+    whole = pa.concat_tables(tables).cast(SCHEMA)
+    write_atomic(folder / RESULTS, lambda path: pq.write_table(whole, path))
+    return whole.to_pandas()
+
+
+def read(places: Sequence[str | Path]) -> pd.DataFrame:
+    """All results under run folders, parquet files or globs, as one table.
+
+    Raises
+    ------
+    UserError
+        If a place holds no results, or a file is broken.
+    """
+    files: list[Path] = []
+    for place in places:
+        matches = [Path(p) for p in sorted(glob.glob(str(place), recursive=True))]
+        here = [f for p in matches for f in _tables(p)]
+        if not here:
+            raise UserError(f"{place} holds no {RESULTS}: name a run folder, or the folder above several.")
+        files += [f for f in here if f not in files]
+    tables = []
+    for path in files:
+        try:
+            tables.append(_current(pq.read_table(path)))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = str(error).splitlines()[0][:120]
+            raise UserError(f"{path} is not a table of results ({reason}): run its experiment again.") from None
+    return pa.concat_tables(tables).to_pandas()
+
+
+def _tables(place: Path) -> list[Path]:
+    """The tables of a file, of a population (those that are there), or of all runs under a folder."""
+    plan = read_plan(place)
+    if plan is not None:
+        return [path for run in plan if (path := run / RESULTS).is_file()]
+    return [place] if place.is_file() else sorted(place.rglob(RESULTS))
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """``manifest.json``: what the numbers came from."""
+    text = json.dumps(manifest, indent=1, sort_keys=True, default=str) + "\n"
+    write_atomic(folder / "manifest.json", lambda path: path.write_text(text))

@@ -1,0 +1,71 @@
+"""Options of the data sets (``conf/dataset``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from omegaconf import MISSING
+
+from convergence.system.options import number
+
+
+class Transform(Enum):
+    """How images become a network's input where it is not the model's own way; the normalisation stays the model's."""
+
+    crop = "crop"  # the short side to the input's size, then the centre
+    stretch = "stretch"  # both sides to the input's size: the whole image
+
+
+class OnError(Enum):
+    stop = "stop"
+    skip = "skip"
+
+
+class ShiftSource(Enum):
+    """Where the images of axis=ood come from that are out of distribution."""
+
+    generated = "generated"  # the data set's own images, distorted here
+    model_vs_human = "model_vs_human"
+    imagenet_c = "imagenet_c"
+    imagenet_r = "imagenet_r"
+    imagenet_a = "imagenet_a"
+    imagenet_sketch = "imagenet_sketch"
+    imagenet_v2 = "imagenet_v2"
+    cifar10_c = "cifar10_c"
+    image_folder = "image_folder"
+
+
+@dataclass
+class DatasetConfig:
+    """What every data set has. `stimuli` images of the held-out split are compared (null: all of them)."""
+
+    name: str = MISSING
+    stimuli: int | None = number(2000, least=1)
+    seed: int = 0  # of the drawing, or of which images are chosen
+    train_images: int | None = number(None, least=1)  # how many images recipes are trained on (null: all)
+    transform: Transform | None = None  # null: the model's own, or crop where model.image_size is given
+    # Of axis=ood alone: which images are out of distribution.
+    shifts: ShiftSource = ShiftSource.generated
+    shifts_root: str | None = None  # the folder of those that lie on disk
+    levels: Any = "benchmark"  # benchmark: those that it averages over; all; or a list of levels, as [c05,0.10]
+    conditions: list[str] | None = None  # names of shifts (null: all)
+
+
+@dataclass
+class ShapesConfig(DatasetConfig):
+    name: str = "shapes"
+    size: int = 32
+    texture_reliability: float = 0.7  # share of the images whose texture goes with their class
+    rendering: str = "natural"  # natural | outline | silhouette | sketch | texture_swap | cue_conflict
+    train_images: int | None = number(8000, least=1)
+
+
+@dataclass
+class FilesConfig(DatasetConfig):
+    """A data set that lies on disk under `root` (null: the usual places), or is downloaded there."""
+
+    root: str | None = None
+    download: bool = True
+    on_error: OnError = OnError.stop

@@ -1,0 +1,40 @@
+"""Numbers within bounds: how an option says them, and how a config is checked."""
+
+from __future__ import annotations
+
+from dataclasses import field, fields, is_dataclass
+from typing import Any
+
+from convergence.system.errors import UserError
+
+
+def number(default: Any, *, least: float | None = None, above: float | None = None, most: float | None = None) -> Any:
+    """A number within bounds, which :func:`check` looks at."""
+    return field(default=default, metadata={"least": least, "above": above, "most": most})
+
+
+def check(options: Any, prefix: str = "") -> None:
+    """Refuse numbers out of their bounds and empty lists, by the option's full name, before any work begins.
+
+    Raises
+    ------
+    UserError
+        Saying what the option may be.
+    """
+    for f in fields(options):
+        value, name = getattr(options, f.name), f"{prefix}{f.name}"
+        if is_dataclass(value):
+            check(value, f"{name}.")
+        if value == [] and "may_be_empty" not in f.metadata:
+            raise UserError(f"{name}=[] names nothing: give one or more, or leave it out.")
+        if value is None or "least" not in f.metadata:
+            continue
+        least, above, most = (f.metadata[bound] for bound in ("least", "above", "most"))
+        allowed = [
+            *([f"at least {least:g}"] if least is not None else []),
+            *([f"more than {above:g}"] if above is not None else []),
+            *([f"at most {most:g}"] if most is not None else []),
+        ]
+        low = (least is not None and value < least) or (above is not None and value <= above)
+        if low or (most is not None and value > most) or value != value:
+            raise UserError(f"{name}={value} is out of bounds: give a number that is {' and '.join(allowed)}.")

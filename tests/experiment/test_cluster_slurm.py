@@ -1,0 +1,207 @@
+"""Sweeps on a real SLURM of two nodes, started here on loopback: the same rows, whatever happens to the jobs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from convergence.commands.words import populations
+from convergence.experiment import run as experiment
+from convergence.experiment import status
+from convergence.experiment.compose import compose
+from convergence.results import table as results
+from convergence.system.claims import holder, only_one
+from tests.support.slurm import Slurm, Unavailable
+
+pytestmark = pytest.mark.slow
+_WAIT = 120.0
+_SMALL = [
+    *("dataset=digits", "dataset.stimuli=60", "dataset.train_images=128", "metric=procrustes", "figures=false"),
+    *("progress=false", "model=[{model:tiny_resnet,training:{epochs:0},layers:[conv1,fc]}]"),
+]
+_LAUNCHER = ["hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1"]
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    cluster = Slurm(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+        yield cluster
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    finally:
+        cluster.stop()
+
+
+class Sweep:
+    """One command, given as often as the test likes."""
+
+    def __init__(self, slurm: Slurm, place: Path, seeds: int) -> None:
+        self.slurm, self.place = slurm, place
+        self.words = [*_SMALL, f"model.seeds.init={list(range(seeds))}".replace(" ", "")]
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "convergence", "run", "--multirun", *self.words, f"output={self.place}"]
+        return subprocess.Popen(
+            [*command, *_LAUNCHER, *words],
+            env=self.slurm.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, process: subprocess.Popen[str]) -> tuple[int, str]:
+        try:
+            _, errors = process.communicate(timeout=_WAIT)
+        finally:
+            process.kill()
+        return process.returncode, errors
+
+    def runs(self) -> list[status.Run]:
+        return [run for runs in status.survey(self.place / "depth").values() for run in runs]
+
+    def rows(self) -> pd.DataFrame:
+        (folder,) = (p.parent for p in (self.place / "depth").glob("*/plan.json"))
+        return results.read([folder])
+
+    def here(self, output: Path) -> pd.DataFrame:
+        """The rows of the same population, in this process."""
+        return experiment.run(compose(populations([*self.words, f"output={output}"])))
+
+    @contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Within it one network is never trained, so that all of its pairs but none of the others wait for it."""
+        names = [p.name for p in (_reference / ".cache" / "networks").iterdir()]
+        (name,) = (n for n in names if "init2-" in n)
+        with only_one(self.place / ".cache" / "networks" / name / "lock", ""):
+            yield
+
+
+_reference = Path()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory, slurm: Slurm) -> pd.DataFrame:
+    """Three networks, in this process: three pairs."""
+    global _reference
+    _reference = tmp_path_factory.mktemp("reference")
+    return Sweep(slurm, _reference, 3).here(_reference)
+
+
+def until(what: Callable[[], bool]) -> None:
+    end = time.monotonic() + _WAIT
+    while not what():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.2)
+
+
+def states(sweep: Sweep) -> list[str]:
+    return sorted(run.state.value for run in sweep.runs()) if (sweep.place / "depth").is_dir() else []
+
+
+def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """The same rows, none twice."""
+    keys = [*("run", "source_weights", "target_weights", "source_layer", "target_layer", "metric"), "direction", "fold"]
+    assert not found.duplicated(keys).any()
+    a, b = (table.sort_values(keys).reset_index(drop=True) for table in (found, expected))
+    pd.testing.assert_frame_equal(a, b)
+
+
+def written(sweep: Sweep) -> dict[Path, int]:
+    return {p: p.stat().st_mtime_ns for p in sweep.place.rglob("shards/*.parquet")}
+
+
+def test_six_comparisons_over_two_nodes_give_the_rows_of_one_process(slurm: Slurm, tmp_path: Path) -> None:
+    sweep = Sweep(slurm, tmp_path / "slurm", 4)
+    code, errors = sweep.finish(sweep.begin())
+    assert code == 0, errors
+    assert "6 comparisons to make, in 6 jobs" in errors
+    assert "keeps no accounting" in errors
+    assert states(sweep) == ["done"] * 6
+    assert "NodeList=n1" in slurm.ask("scontrol", "show", "jobs")
+    assert "NodeList=n2" in slurm.ask("scontrol", "show", "jobs")
+    same(sweep.rows(), sweep.here(tmp_path / "here"))
+    before = written(sweep)
+    code, errors = sweep.finish(sweep.begin())
+    assert code == 0
+    assert "nothing to do" in errors
+    assert written(sweep) == before
+
+
+def test_a_job_cancelled_and_a_worker_killed_are_made_up_for(
+    slurm: Slurm, reference: pd.DataFrame, tmp_path: Path
+) -> None:
+    sweep = Sweep(slurm, tmp_path, 3)
+    with sweep.held_up():
+        process = sweep.begin()
+        until(lambda: states(sweep) == ["done", "running", "running"])
+        victim = next(run for run in sweep.runs() if run.state is status.State.running)
+        claim = holder(victim.folder / "lock")
+        assert claim is not None
+        os.kill(claim.pid, signal.SIGKILL)
+        until(lambda: len(slurm.jobs()) == 1)
+        slurm.ask("scancel", *slurm.jobs())
+        code, errors = sweep.finish(process)
+    assert code == 1
+    assert "ended without a result" in errors
+    assert "1 done, 2 failed (tiny_resnet seed" in errors
+    assert "Traceback" not in errors
+    before = written(sweep)
+    code, errors = sweep.finish(sweep.begin())
+    assert code == 0, errors
+    assert "2 comparisons to make" in errors
+    same(sweep.rows(), reference)
+    assert before.items() <= written(sweep).items()
+
+
+def test_the_jobs_of_a_killed_command_go_on_and_it_can_be_given_again(
+    slurm: Slurm, reference: pd.DataFrame, tmp_path: Path
+) -> None:
+    sweep = Sweep(slurm, tmp_path, 3)
+    with sweep.held_up():
+        process = sweep.begin()
+        until(lambda: states(sweep) == ["done", "running", "running"])
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        before = written(sweep)
+    code, errors = sweep.finish(sweep.begin())
+    assert code == 0, errors
+    same(sweep.rows(), reference)
+    assert before.items() <= written(sweep).items()
+
+
+def test_jobs_out_of_time_or_on_a_node_that_goes_down_are_queued_again(
+    slurm: Slurm, reference: pd.DataFrame, tmp_path: Path
+) -> None:
+    sweep = Sweep(slurm, tmp_path, 3)
+    with sweep.held_up():
+        process = sweep.begin("hydra.launcher.timeout_min=5")
+        until(lambda: states(sweep) == ["done", "running", "running"])
+        until(lambda: len(slurm.jobs()) == 2)
+        late, other = slurm.jobs()
+        slurm.ask("scancel", "--signal=USR2", late)  # as SLURM does before the time is over
+        until(lambda: slurm.jobs().get(late) == "PENDING")
+        node = slurm.ask("squeue", "--noheader", f"--jobs={other}", "--format=%N").strip()
+        slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        until(lambda: slurm.jobs().get(other) == "PENDING")
+        before = written(sweep)
+    try:
+        # SLURM lets a requeued job wait for two minutes; in the second in which it ended it could not begin.
+        for job in (late, other):
+            slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now+4")
+        code, errors = sweep.finish(process)  # on the node that is left
+    finally:
+        slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
+    assert code == 0, errors
+    same(sweep.rows(), reference)
+    assert before.items() <= written(sweep).items()

@@ -1,0 +1,59 @@
+"""The experiments that state the paper's figure: one command, three axes, one composed figure at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from convergence.commands import main as cli
+from convergence.experiment.compose import compose
+from convergence.figures import figure1
+from convergence.results import table as results
+
+SMALL = [
+    "dataset.size=16",
+    "dataset.stimuli=40",
+    "dataset.train_images=64",
+    "dataset.conditions=[colour,false-colour,power-equalisation]",
+    "model.training.epochs=1",
+    "model.training.early_checkpoints=1",
+    "model.seeds.init=[0,1]",
+    "metric.folds=2",
+    "metric.names=[procrustes,soft_matching]",
+    "progress=false",
+]
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("figure1")
+    assert cli.main(["run", "+experiment=figure1", f"output={place}", *SMALL]) == 0
+    return place
+
+
+def test_one_command_runs_three_axes_and_draws_the_composed_figure(outputs: Path) -> None:
+    for axis in figure1.AXES:
+        (found,) = (outputs / axis).glob("*/results.parquet")
+        assert set(pd.read_parquet(found).axis) == {axis}
+    for kind in ("png", "pdf"):
+        assert (outputs / "figure1" / f"figure1.{kind}").stat().st_size > 10_000
+
+
+def test_the_figure_command_composes_it_from_the_results_of_three_runs(outputs: Path, tmp_path: Path) -> None:
+    drawn = outputs / "figure1.png"
+    assert not drawn.exists()
+    assert cli.main(["figure", *(str(outputs / axis) for axis in figure1.AXES)]) == 0
+    assert drawn.read_bytes() == (outputs / "figure1" / "figure1.png").read_bytes()
+
+
+def test_a_panel_whose_axis_was_not_run_says_so(outputs: Path, tmp_path: Path) -> None:
+    table = results.read([outputs / "depth"])
+    assert [p.name for p in figure1.draw(table, tmp_path)] == ["figure1.pdf", "figure1.png"]
+
+
+def test_the_experiment_on_imagenet_states_its_images_and_networks() -> None:
+    config = compose(["+experiment=figure1_imagenet", "dataset.root=/somewhere"])
+    assert (config.model.name, config.dataset.name) == ("resnet50", "imagenet")
+    assert config.dataset.shifts.value == "model_vs_human"

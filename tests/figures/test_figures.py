@@ -1,0 +1,138 @@
+"""The figures: what they show follows from the rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from convergence import figures
+from convergence.figures import depth, style
+from convergence.figures.summary import summary
+from convergence.results import table as results
+from convergence.results import views as tables
+
+
+def table(seeds: int = 2, widths: tuple[int, int] = (5, 5), models: tuple[str, str] = ("a", "a")) -> pd.DataFrame:
+    """Rows whose score falls with the distance between layers, and is higher for trained pairs."""
+    rows = []
+    for step in (0, 100):
+        for s in range(seeds):
+            for t in range(s + 1, seeds):
+                for i in range(widths[0]):
+                    for j in range(widths[1]):
+                        x, y = i / (widths[0] - 1), j / (widths[1] - 1)
+                        ends = [(models[0], s, f"layer{i}", x), (models[1], t, f"layer{j}", y)]
+                        for direction, (a, b) in (("x->y", ends), ("y->x", ends[::-1])):
+                            for bonus, metric in ((0.1, "procrustes"), (0, "soft_matching")):
+                                for fold in range(2):
+                                    score = 0.6 + bonus + 0.2 * (step > 0) - abs(x - y) / 2 + 0.01 * fold
+                                    rows.append((a, b, step, direction, metric, fold, score))
+    frame = pd.DataFrame(rows, columns=["a", "b", "source_step", "direction", "metric", "fold", "score"])
+    for end, column in (("source", "a"), ("target", "b")):
+        parts = ["model", "seed", "layer", "depth"]
+        frame[[f"{end}_{p}" for p in parts]] = pd.DataFrame(frame[column].tolist(), index=frame.index)
+        frame[f"{end}_weights"] = "seed" + frame[f"{end}_seed"].astype(str)
+    frame = frame.assign(target_step=frame.source_step, axis="depth", run="r", n_train=80, n_test=20)
+    return results.conform(frame).to_pandas()
+
+
+@pytest.mark.parametrize(
+    "rows", [table(), table(3), table(widths=(5, 3), models=("a", "b"))], ids=["two seeds", "three", "across"]
+)
+def test_both_figures_are_drawn_as_pdf_and_png_and_again_to_the_same_bytes(rows: pd.DataFrame, tmp_path: Path) -> None:
+    paths = figures.draw(rows, tmp_path)
+    assert sorted(p.name for p in paths) == [
+        f"depth_{what}.{kind}" for what in ("heatmaps", "profile") for kind in ("pdf", "png")
+    ]
+    first = [p.read_bytes() for p in paths]
+    assert [p.read_bytes() for p in figures.draw(rows, tmp_path)] == first
+
+
+def with_chance(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with τ = 0.3 of 99 rotations, p = 0.02 for each pair, metric and direction; and draws."""
+    kept = rows[rows.fold == 0].assign(null="rotation", fold=None, draws=99, p_value=0.02, p_value_max=0.03)
+    kept = kept.assign(null_quantile=0.3, score_calibrated=0.5)
+    draws = kept.assign(draw=0, draws=None, score=-1.0, p_value=None, null_quantile=None, score_calibrated=None)
+    return results.conform(pd.concat([rows, kept, draws])).to_pandas()
+
+
+def test_rows_of_chance_add_a_line_to_the_profile_and_change_no_other_number(tmp_path: Path) -> None:
+    plain, whole = table(), with_chance(table())
+    pd.testing.assert_frame_equal(tables.observed(whole), plain, check_dtype=False)
+    taus = depth.thresholds(tables.chance(whole))
+    assert (taus.null_quantile == 0.3).all()
+    assert set(taus.metric) == {"procrustes", "soft_matching"}
+    first = {p.name: p.read_bytes() for p in figures.draw(plain, tmp_path)}
+    again = {p.name: p.read_bytes() for p in figures.draw(whole, tmp_path)}
+    assert {name for name in first if first[name] != again[name]} == {"depth_profile.pdf", "depth_profile.png"}
+    text = summary(whole)
+    assert text.startswith(summary(plain).rstrip())
+    assert "beyond chance: rotation, 99 draws" in text
+    assert "0.500, p 0.020" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_profile_is_the_mean_of_corresponding_layers_of_trained_pairs() -> None:
+    trained, before = tables.split(table())
+    means, over = depth.profile(trained)
+    assert over == "folds"
+    assert means[means.metric == "procrustes"]["mean"].to_numpy() == pytest.approx(np.full(5, 0.905))
+    assert depth.profile(before)[0]["mean"].max() < 0.71
+    assert depth.profile(tables.split(table(3))[0])[1] == "3 pairs of networks"
+
+
+def test_across_architectures_layers_correspond_by_relative_depth() -> None:
+    rows = tables.corresponding(table(widths=(5, 3), models=("a", "b")))
+    gap = (rows.source_depth - rows.target_depth).abs()
+    assert gap.max() <= 0.25
+    assert set(rows[rows.direction == "x->y"].source_layer) == {f"layer{i}" for i in range(5)}
+
+
+def test_the_grid_is_in_forward_order_with_its_maxima_on_the_diagonal() -> None:
+    cells = depth.grid(tables.split(table())[0], "procrustes")
+    assert list(cells.index) == list(cells.columns) == [f"layer{i}" for i in range(5)]
+    assert (cells.to_numpy().argmax(axis=0) == np.arange(5)).all()
+
+
+def test_the_summary_names_first_middle_and_last_layers_within_80_columns() -> None:
+    text = summary(table())
+    assert "procrustes, untrained" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_summary_names_the_accuracy_of_every_network() -> None:
+    rows = table(5).assign(source_accuracy=lambda t: 0.5 + t.source_seed / 100)
+    told = " ".join(summary(rows).split("accuracy: ")[1].split())
+    assert told == ", ".join(f"seed{i} 5{i}.0%" for i in range(5))
+    across = table(models=("a", "b")).assign(source_accuracy=lambda t: np.where(t.source_model == "a", 0.5, 0.6))
+    assert "a/seed0 50.0%, b/seed1 60.0%" in summary(across)
+
+
+@pytest.mark.parametrize("parts", [(), ("two seeds: no interval",), ("band: 95 % over resampled seeds", "cut at 9")])
+def test_notes_stay_within_one_column(parts: tuple[str, ...]) -> None:
+    rows = table(models=("vit_base_patch16_224.augreg_in21k_ft_in1k", "resnet18")).assign(dataset="fashion_mnist")
+    with style.pyplot() as plt:
+        figure = plt.figure(figsize=(style.COLUMN, 2))
+        style.note(figure, rows, *parts)
+        figure.draw_without_rendering()
+        (label,) = [text for text in figure.texts if text.get_text()]
+        extent = label.get_window_extent()
+        assert label.get_text().endswith("M = 100, 2 folds")
+        assert extent.x0 >= 0
+        assert extent.x1 <= figure.bbox.width
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (table(3), "a seed0, seed1, seed2 on shapes"),
+        (table(9), "9 × a on shapes"),
+        (table(models=("a", "b")), "a seed0 and b seed1 on shapes"),
+    ],
+    ids=["few", "many", "across"],
+)
+def test_figures_say_which_networks_and_images_they_are_of(rows: pd.DataFrame, expected: str) -> None:
+    assert tables.subject(rows.assign(dataset="shapes")) == expected

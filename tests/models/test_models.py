@@ -1,0 +1,309 @@
+"""Networks: recipes from seeds, libraries, the user's checkpoints, and which layers are tapped."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from convergence.models import library, recipes
+from convergence.models import load as models
+from convergence.models.network import Network
+from convergence.models.options import Library, LibraryConfig, RecipeConfig, SeedsConfig, TrainingConfig, Units
+from convergence.stimuli.load import load
+from convergence.stimuli.options import ShapesConfig
+from convergence.system.errors import UserError
+from convergence.system.hashing import hash_tensors
+
+CPU = torch.device("cpu")
+SMALL = ShapesConfig(size=16, stimuli=64, train_images=256)
+
+
+def recipe(**options: object) -> RecipeConfig:
+    training = TrainingConfig(epochs=2, batch_size=64, early_checkpoints=2, learning_rate=0.05)
+    return RecipeConfig(name="tiny_resnet", seeds=SeedsConfig(init=[0]), training=training, **options)  # type: ignore[arg-type]
+
+
+def trained(config: RecipeConfig, dataset: ShapesConfig, *, folder: Path, device: torch.device) -> list[Network]:
+    return [run[-1] for run in models.trajectories(config, dataset, folder=folder, device=device)]
+
+
+def torchvision(**options: object) -> LibraryConfig:
+    return LibraryConfig(name="resnet18", library=Library.torchvision, image_size=32, **options)  # type: ignore[arg-type]
+
+
+def test_training_saves_step_0_early_steps_and_the_end_of_each_epoch(tmp_path: Path) -> None:
+    run = models.trajectories(recipe(), SMALL, folder=tmp_path, device=CPU)[0]
+    assert [n.step for n in run] == [0, 1, 2, 4, 8]
+    assert run[-1].epoch == 2.0
+    assert run[0].is_untrained
+
+
+def test_the_same_seeds_give_the_same_weights_and_each_seed_has_its_own_effect(tmp_path: Path) -> None:
+    def last(init: int, order: int, place: str) -> Network:
+        config = recipe()
+        config.seeds = SeedsConfig(init=[init], order=[order])
+        return trained(config, SMALL, folder=tmp_path / place, device=CPU)[0]
+
+    base = last(0, 0, "a").weights_hash
+    assert last(0, 0, "b").weights_hash == base
+    assert len({base, last(0, 1, "a").weights_hash, last(1, 0, "a").weights_hash}) == 3
+
+
+def test_a_training_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, torch\nfrom pathlib import Path\nfrom convergence import models, training\n"
+        "from tests.models.test_models import SMALL, recipe, trained\n"
+        "real = training._step\n"
+        "count = iter(range(100))\n"
+        "def step(*a):\n    if next(count) == 6: os.kill(os.getpid(), 9)\n    return real(*a)\n"
+        "training._step = step\n"
+        "trained(recipe(), SMALL, folder=Path(sys.argv[1]), device=torch.device('cpu'))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "killed")], check=False)
+    assert killed.returncode == -9
+    resumed = trained(recipe(), SMALL, folder=tmp_path / "killed", device=CPU)[0]
+    undisturbed = trained(recipe(), SMALL, folder=tmp_path / "whole", device=CPU)[0]
+    assert resumed.weights_hash == undisturbed.weights_hash
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_a_broken_checkpoint_is_trained_again_with_a_warning(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("convergence"), "propagate", True)
+    before = [n.weights_hash for n in models.trajectories(recipe(), SMALL, folder=tmp_path, device=CPU)[0]]
+    path = next(tmp_path.glob("*/step-0000002.safetensors"))
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 64
+    path.write_bytes({"truncated": content[:100], "flipped": content, "empty": b""}[damage])
+    assert [n.weights_hash for n in models.trajectories(recipe(), SMALL, folder=tmp_path, device=CPU)[0]] == before
+    assert f"{path} is broken: its network is trained again." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("init", "order", "labels"),
+    [
+        ([0, 1], None, ["seed0", "seed1"]),
+        ([3], [0, 1], ["init3-order0", "init3-order1"]),
+        ([0, 1, 2], [0], ["init0-order0", "init1-order0", "init2-order0"]),
+        ([0, 1], [1, 0], ["init0-order1", "init1-order0"]),
+    ],
+)
+def test_initialisation_and_order_vary_alone_or_together(
+    init: list[int], order: list[int] | None, labels: list[str]
+) -> None:
+    seeds = models._seeds(SeedsConfig(init=init, order=order))
+    assert [label for label, _, _ in seeds] == labels
+    assert len({(one, other) for _, one, other in seeds}) == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("init", "order", "sentence"),
+    [
+        ([0, 1, 2], [0, 1], "has 3 seeds and model.seeds.order has 2: give as many, one of either"),
+        ([0, 0], None, r"init=\[0, 0\] names a network twice"),
+        ([1], [2, 2], r"init=\[1\] with model.seeds.order=\[2, 2\] names a network twice"),
+    ],
+)
+def test_seeds_that_name_no_clear_set_of_networks_are_refused(
+    init: list[int], order: list[int] | None, sentence: str
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        models._seeds(SeedsConfig(init=init, order=order))
+
+
+def test_a_diverging_training_names_the_step_and_the_rate_and_keeps_what_is_good(tmp_path: Path) -> None:
+    config = recipe()
+    config.training.learning_rate = 1e30
+    with pytest.raises(UserError, match=r"diverged at step \d+ \(learning rate .*lower model.training.learning_rate"):
+        trained(config, SMALL, folder=tmp_path, device=CPU)
+    assert list(tmp_path.glob("*/step-0000000.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "units"),
+    [("tiny_resnet", 8, Units.center), ("tiny_vgg", 7, Units.center), ("tiny_vit", 4, Units.cls)],
+)
+def test_recipes_have_their_layers(name: str, layers: int, units: Units, tmp_path: Path) -> None:
+    config = recipe()
+    config.name, config.training.epochs = name, 0
+    config.training.early_checkpoints = 0
+    network = trained(config, SMALL, folder=tmp_path, device=CPU)[0]
+    assert len(network.layers) == layers
+    assert network.units is units
+    depths = list(network.depths.values())
+    assert (depths[0], depths[-1]) == (0, 1)
+
+
+def test_resnet18_has_17_convolutions_and_a_linear_layer_without_shortcuts() -> None:
+    network = library.trajectories(torchvision())[0][-1]
+    kinds = [layer.kind for layer in network.layers.values()]
+    assert kinds.count("Conv2d") == 17
+    assert kinds[-1] == "Linear"
+    assert not any("downsample" in name for name in network.layers)
+
+
+def test_a_timm_transformer_is_tapped_at_its_blocks() -> None:
+    config = LibraryConfig(name="vit_tiny_patch16_224", library=Library.timm)
+    network = library.trajectories(config)[0][-1]
+    assert list(network.layers) == [f"blocks.{i}" for i in range(12)]
+    assert network.units is Units.cls
+
+
+def test_without_weights_a_library_gives_untrained_networks_of_the_seeds() -> None:
+    (first,), (second,) = library.trajectories(torchvision())
+    assert (first.step, first.weights) == (0, "untrained0")
+    assert first.weights_hash != second.weights_hash
+    assert hash_tensors(first.build().state_dict()) == first.weights_hash
+
+
+def test_images_enter_as_the_library_itself_prepares_them() -> None:
+    from torchvision.models import ResNet18_Weights
+
+    config = torchvision()
+    config.image_size = None
+    network, stimuli = library.trajectories(config)[0][-1], load(ShapesConfig(size=64), "test")
+    expected = ResNet18_Weights.DEFAULT.transforms()(stimuli.image(3))
+    assert torch.equal(network.preprocess(stimuli, [3])[0], expected)
+
+
+def test_unknown_layers_and_models_name_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"'layr1.0.conv1' matches no layer of resnet18: the nearest are layer1.0"):
+        library.trajectories(torchvision(layers=["layr1.0.conv1"]))
+    config = torchvision()
+    config.name = "resnet81"
+    with pytest.raises(UserError, match=r"resnet81 is not in torchvision: the nearest are .*resnet18"):
+        library.trajectories(config)
+
+
+# ---------------------------------------------------------------- the user's checkpoints
+
+WRAPS = {
+    "bare": lambda s: s,
+    "state_dict": lambda s: {"state_dict": s, "epoch": 3},
+    "model": lambda s: {"model": s, "optimizer": {"lr": 1.0}},
+    "net": lambda s: {"net": s, "acc": 0.9},
+    "model_ema": lambda s: {"model_ema": s},
+    "module.": lambda s: {f"module.{n}": v for n, v in s.items()},
+    "state_dict, module. and model.": lambda s: {"state_dict": {f"module.model.{n}": v for n, v in s.items()}},
+}
+
+
+def resnet(classes: int = 1000) -> nn.Module:
+    config = torchvision()
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        return library._create(config, classes)
+
+
+@pytest.mark.parametrize("shape", WRAPS)
+def test_checkpoints_are_read_in_the_shapes_that_people_have(shape: str, tmp_path: Path) -> None:
+    state = resnet().state_dict()
+    torch.save(WRAPS[shape](state), tmp_path / "mine.pth")
+    network = library.trajectories(torchvision(checkpoints=[str(tmp_path / "mine.pth")]))[0][-1]
+    assert network.weights == "mine.pth"
+    assert network.weights_hash == hash_tensors(state)
+
+
+def test_a_checkpoint_with_another_number_of_classes_is_read(tmp_path: Path) -> None:
+    torch.save(resnet(10).state_dict(), tmp_path / "ten.pth")
+    network = library.trajectories(torchvision(checkpoints=[str(tmp_path / "ten.pth")]))[0][-1]
+    assert network.build()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused_with_the_first_keys(tmp_path: Path) -> None:
+    torch.save(recipes.build("tiny_vgg", 10, 0).state_dict(), tmp_path / "vgg.pth")
+    with pytest.raises(UserError, match=r"is not a checkpoint of resnet18: it lacks conv1.weight, .* and \d+ more"):
+        library.trajectories(torchvision(checkpoints=[str(tmp_path / "vgg.pth")]))
+
+
+class _Evil:
+    def __reduce__(self) -> tuple:
+        return print, ("ran code",)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"state_dict": _Evil()}, tmp_path / "evil.pth", pickle_module=pickle)
+    with pytest.raises(UserError, match="could run code"):
+        library.trajectories(torchvision(checkpoints=[str(tmp_path / "evil.pth")]))
+    assert "ran code" not in capsys.readouterr().out
+
+
+def test_weights_that_cannot_be_fetched_say_where_they_belong_and_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch.hub
+
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
+    with pytest.raises(UserError, match=rf"DEFAULT of resnet18 are not in {tmp_path}.*run `python -c"):
+        library.trajectories(torchvision(weights=["DEFAULT"]))
+    with pytest.raises(UserError, match="choose from IMAGENET1K_V1"):
+        library.trajectories(torchvision(weights=["V9"]))
+
+
+@pytest.fixture
+def hub_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Let timm's weights come from another address; whoever waits before asking again fails."""
+    import time
+
+    from huggingface_hub import constants
+
+    def point(address: str) -> None:
+        url = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, address)
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("waited for a hub that cannot be reached"))
+
+    return point
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once_and_said_at_once(hub_at: Callable[[str], None]) -> None:
+    from huggingface_hub import constants
+
+    hub_at("http://127.0.0.1:9")
+    config = LibraryConfig(name="resnet18", library=Library.timm, weights=["a1_in1k"])
+    with pytest.raises(
+        UserError, match=r"a1_in1k of resnet18 .* \(http://127.0.0.1:9 cannot be reached\): on a machine"
+    ):
+        library.trajectories(config)
+    assert not constants.HF_HUB_OFFLINE, "others in this process decide for themselves"
+
+
+def test_a_hub_that_can_be_reached_is_asked_for_the_weights(hub_at: Callable[[str], None]) -> None:
+    asked: list[str] = []
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            asked.append(self.path)
+            self.send_response(200 if self.path == "/" else 404)
+            self.end_headers()
+
+        do_GET = do_HEAD
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hub_at(f"http://127.0.0.1:{server.server_port}")
+        config = LibraryConfig(name="resnet18", library=Library.timm, weights=["a1_in1k"])
+        with pytest.raises(UserError, match=r"a1_in1k of resnet18 are not in .* and could not be fetched"):
+            library.trajectories(config)
+        server.shutdown()
+    assert asked[0] == "/"
+    assert "/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in asked
