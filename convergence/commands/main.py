@@ -14,6 +14,7 @@ from convergence.commands import cache as pruning
 from convergence.commands import listing, sweep
 from convergence.commands import words as overrides
 from convergence.experiment import status
+from convergence.system import user_code
 from convergence.system.errors import UserError
 
 _USAGE = """\
@@ -65,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             near = difflib.get_close_matches(wrong or "", commands, n=1, cutoff=0.0)
             raise UserError(f"'{wrong or words[0]}' is no command; did you mean '{near[0]}'? See convergence --help.")
         words.remove(name)
-        return commands[name](words)
+        with user_code.typed_here():
+            return commands[name](words)
     except UserError as error:
         if "debug=true" in words:
             raise

@@ -14,6 +14,7 @@ from convergence.experiment import population
 from convergence.experiment.config import Config
 from convergence.models import patterns
 from convergence.models.options import LibraryConfig
+from convergence.system import user_code
 from convergence.system.hashing import digest
 
 # Options that change no number: they stay out of the hash that names the run.
@@ -45,7 +46,7 @@ def run_hash(cfg: Config) -> str:
     if not cfg.null.kinds:
         del what["null"]
     what["files"] = [_hash_file(Path(p)) for side in (cfg.model, cfg.against) for p in _checkpoints(side)]
-    return digest(what)[:10]
+    return digest(user_code.identified(what))[:10]
 
 
 def plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from convergence.axes.options import DepthConfig, TrainingAxisConfig
 from convergence.experiment.config import Config, Pairing, PopulationConfig
 from convergence.experiment.members import architecture, label, members, together
 from convergence.models.options import LibraryConfig, ModelConfig, SeedsConfig
+from convergence.system import user_code
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
 
@@ -113,7 +114,8 @@ def _dedupe(configs: list[Config]) -> list[Config]:
 def key(unit: Config) -> str:
     """A short name of what a run of a population compares, the same whatever the data set and the metrics."""
     sides = [None if side is None else dataclasses.asdict(side) for side in (unit.model, unit.against)]
-    return f"c{digest(sides, dataclasses.asdict(unit.axis))[:10]}"  # a letter first: never read as a number
+    # A letter first: never read as a number.
+    return f"c{digest(user_code.identified(sides), dataclasses.asdict(unit.axis))[:10]}"
 
 
 def title(unit: Config) -> str:
