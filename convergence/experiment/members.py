@@ -16,6 +16,7 @@ from convergence.experiment.compose import compose, conf_folder
 from convergence.experiment.config import PopulationConfig
 from convergence.models import patterns
 from convergence.models.options import Library, LibraryConfig, ModelConfig, RecipeConfig, SeedsConfig
+from convergence.models.seeds import named
 from convergence.system.errors import UserError
 from convergence.system.options import check
 
@@ -37,12 +38,9 @@ def members(config: ModelConfig) -> list[ModelConfig]:
                 raise UserError(f"model.members names {label(one)} twice: name each network once.")
         return found
     if isinstance(config, RecipeConfig):
-        orders = config.seeds.order or [None] * len(config.seeds.init)  # type: ignore[list-item]
-        if len(orders) != len(config.seeds.init):
-            raise UserError(f"{config.name}: seeds.init and seeds.order differ in length: give as many, or no order.")
         return [
-            replace(config, seeds=SeedsConfig([init], None if order is None else [order]))
-            for init, order in zip(config.seeds.init, orders, strict=True)
+            replace(config, seeds=SeedsConfig([init], None if config.seeds.order is None else [order]))
+            for init, order in named(config.seeds)
         ]
     assert isinstance(config, LibraryConfig)
     alone = replace(config, weights=None, checkpoints=None, seeds=SeedsConfig(config.seeds.init[:1]))

@@ -11,9 +11,11 @@ from torch import nn
 
 from convergence.models import recipes
 from convergence.models.network import Network, describe
-from convergence.models.options import LibraryConfig, ModelConfig, RecipeConfig, SeedsConfig
+from convergence.models.options import LibraryConfig, ModelConfig, RecipeConfig
 from convergence.models.preprocess import for_images
-from convergence.models.training import Checkpoint, Images, train
+from convergence.models.seeds import labels, named
+from convergence.models.training import Images, train
+from convergence.models.training_folder import Checkpoint
 from convergence.stimuli.load import load
 from convergence.stimuli.options import DatasetConfig
 from convergence.system.errors import UserError
@@ -62,14 +64,14 @@ def untrained(config: ModelConfig, trajectories: list[list[Network]]) -> list[Ne
 def _trained_here(
     config: RecipeConfig, dataset: DatasetConfig, folder: Path, device: torch.device
 ) -> list[list[Network]]:
-    seeds = _seeds(config.seeds)
+    seeds = named(config.seeds)
     stimuli = load(dataset, "train")
     if len(stimuli.classes) < 2:
         raise UserError(f"{stimuli.name} has {len(stimuli.classes)} class: training needs at least two.")
     preprocess = for_images(stimuli, config.image_size, dataset.transform)
     shown = config.image_size or preprocess.pixels(stimuli, [0]).shape[-1]
     runs = []
-    for label, init, order in seeds:
+    for label, (init, order) in zip(labels(seeds), seeds, strict=True):
         training = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
         key = digest(_VERSION, config.name, preprocess.describe(), training, stimuli.fingerprint, init, order)[:12]
         build = partial(recipes.build, config.name, len(stimuli.classes), init)
@@ -77,11 +79,8 @@ def _trained_here(
             build().eval(), torch.zeros(1, 3, shown, shown), config.layers, config.units, config.name
         )
 
-        def load_images() -> tuple[Images, Images]:
-            pair = (stimuli, load(dataset, "test"))
-            return tuple(  # type: ignore[return-value]
-                Images(preprocess.pixels(s, range(len(s))), s.labels, preprocess.normalise) for s in pair
-            )
+        def load_images() -> Images:
+            return Images(preprocess.pixels(stimuli, range(len(stimuli))), stimuli.labels, preprocess.normalise)
 
         checkpoints = train(
             build,
@@ -113,25 +112,6 @@ def _trained_here(
             ]
         )
     return runs
-
-
-def _seeds(seeds: SeedsConfig) -> list[tuple[str, int, int]]:
-    """For each network a label, and its seeds of initialisation and of data order; a single seed holds for all."""
-    inits, orders = list(seeds.init), list(seeds.order or seeds.init)
-    if len(inits) != len(orders) and 1 not in (len(inits), len(orders)):
-        raise UserError(
-            f"model.seeds.init has {len(inits)} seeds and model.seeds.order has {len(orders)}: give as many, one of "
-            "either that holds for all, or leave order out."
-        )
-    count = max(len(inits), len(orders))
-    pairs = list(zip(inits * (count // len(inits)), orders * (count // len(orders)), strict=True))
-    if len(set(pairs)) < count:
-        raise UserError(
-            f"model.seeds.init={inits}{f' with model.seeds.order={orders}' if seeds.order else ''} names a network "
-            "twice: give different seeds."
-        )
-    together = all(init == order for init, order in pairs)
-    return [(f"seed{init}" if together else f"init{init}-order{order}", init, order) for init, order in pairs]
 
 
 def _restored(build: partial[nn.Module], checkpoint: Checkpoint) -> nn.Module:

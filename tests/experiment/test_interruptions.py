@@ -36,7 +36,7 @@ KILLED = """
 import os, sys, threading
 from contextlib import contextmanager
 from convergence.__main__ import main
-from convergence import progress
+from convergence.system import progress
 stage, nth, delay = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 seen = 0
 @contextmanager

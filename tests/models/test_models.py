@@ -15,7 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from convergence.models import library, recipes
+from convergence.experiment.members import members
+from convergence.models import library, recipes, seeds
 from convergence.models import load as models
 from convergence.models.network import Network
 from convergence.models.options import Library, LibraryConfig, RecipeConfig, SeedsConfig, TrainingConfig, Units
@@ -61,7 +62,7 @@ def test_the_same_seeds_give_the_same_weights_and_each_seed_has_its_own_effect(t
 
 def test_a_training_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     code = (
-        "import os, sys, torch\nfrom pathlib import Path\nfrom convergence import models, training\n"
+        "import os, sys, torch\nfrom pathlib import Path\nfrom convergence.models import training\n"
         "from tests.models.test_models import SMALL, recipe, trained\n"
         "real = training._step\n"
         "count = iter(range(100))\n"
@@ -102,9 +103,13 @@ def test_a_broken_checkpoint_is_trained_again_with_a_warning(
 def test_initialisation_and_order_vary_alone_or_together(
     init: list[int], order: list[int] | None, labels: list[str]
 ) -> None:
-    seeds = models._seeds(SeedsConfig(init=init, order=order))
-    assert [label for label, _, _ in seeds] == labels
-    assert len({(one, other) for _, one, other in seeds}) == len(labels)
+    pairs = seeds.named(SeedsConfig(init=init, order=order))
+    assert seeds.labels(pairs) == labels
+    assert len(set(pairs)) == len(labels)
+    # A population takes the same ones for the same networks.
+    config = recipe()
+    config.seeds = SeedsConfig(init=init, order=order)
+    assert [seeds.named(one.seeds)[0] for one in members(config)] == pairs
 
 
 @pytest.mark.parametrize(
@@ -119,7 +124,7 @@ def test_seeds_that_name_no_clear_set_of_networks_are_refused(
     init: list[int], order: list[int] | None, sentence: str
 ) -> None:
     with pytest.raises(UserError, match=sentence):
-        models._seeds(SeedsConfig(init=init, order=order))
+        seeds.named(SeedsConfig(init=init, order=order))
 
 
 def test_a_diverging_training_names_the_step_and_the_rate_and_keeps_what_is_good(tmp_path: Path) -> None:
