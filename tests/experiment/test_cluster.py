@@ -38,6 +38,7 @@ from convergence.experiment.config import Config
 from convergence.experiment.members import members
 from convergence.models.options import LibraryConfig
 from convergence.results import table as results
+from convergence.results.plan import write_plan
 from convergence.stimuli.load import load
 from convergence.stimuli.options import ShapesConfig
 from convergence.system.claims import holder, only_one
@@ -252,7 +253,7 @@ def test_status_tells_done_running_failed_killed_and_missing(
 ) -> None:
     place = tmp_path / "depth"
     folders = {name: place / name for name in ("done", "running", "failed", "killed", "missing")}
-    status.write_plan(place / "population", {folder: f"pair {name}" for name, folder in folders.items()})
+    write_plan(place / "population", {folder: f"pair {name}" for name, folder in folders.items()})
     write_atomic(folders["done"] / status.MANIFEST, Path.touch)
     folders["failed"].mkdir()
     with pytest.raises(UserError), status.noted(folders["failed"]):
@@ -305,7 +306,7 @@ from tests.experiment.test_cluster import extracted
 place, log, ready, locked = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 if locked == "no":
     import contextlib
-    from convergence import cache
+    from convergence.activations import cache
     cache.only_one = lambda path, waiting: contextlib.nullcontext()
 ready.touch()
 while not (ready.parent / "go").exists():
