@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-import os
+from convergence.system.process import prepare
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+prepare()

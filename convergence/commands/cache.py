@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import time
@@ -9,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
+from convergence.commands.output import show
 from convergence.system.claims import holder
 from convergence.system.errors import UserError
 
-_USAGE = """\
-usage: convergence cache list  [option=value …]
-       convergence cache prune [option=value …] [--dry-run]
-
+_ABOUT = """\
   folder=outputs/.cache   the cache
   model=PATTERN           of these models only (resnet*)
   older=30d               not used for so long (d, h or min)
@@ -119,39 +119,48 @@ def _item(folder: Path, kind: str) -> Item:
 # ---------------------------------------------------------------- the command
 
 
-def show(words: Sequence[str]) -> int:
-    """``convergence cache list|prune``; returns the exit status.
+def add(commands: Any) -> None:
+    """Declare ``cache``."""
+    parser = commands.add_parser(
+        "cache",
+        help="list|prune: what fills the disk, and what may go",
+        usage="convergence cache list|prune [option=value …] [--dry-run]",
+        description=_ABOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("what", metavar="list|prune")
+    parser.add_argument("options", nargs="*", metavar="option=value")
+    parser.add_argument("--dry-run", action="store_true", help="of prune: what would be removed")
+    parser.set_defaults(call=lambda options: cache(options.what, options.options, options.dry_run))
+
+
+def cache(what: str, words: Sequence[str], dry: bool = False) -> int:
+    """List or prune; returns the exit status.
 
     Raises
     ------
     UserError
         If an option is not understood, or prune is given nothing to go by.
     """
-    if not words or words[0] in ("-h", "--help"):
-        print(_USAGE, end="")
-        return 0 if words else 1
-    what, *rest = words
     if what not in ("list", "prune"):
         raise UserError(f"cache {what} is not known: give cache list, or cache prune.")
-    dry = "--dry-run" in rest
-    given = _options([word for word in rest if word != "--dry-run"])
-    cache = Path(given.pop("folder", "outputs/.cache"))
-    if not cache.is_dir():
-        raise UserError(f"{cache} is no folder: name the cache with folder=….")
-    if what == "prune" and not set(given) & {"model", "older", "keep"}:
-        raise UserError("cache prune needs something to go by: model=…, older=… or keep=… (see cache --help).")
+    given = _options(words)
+    folder = Path(given.pop("folder", "outputs/.cache")).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder: name the cache with folder=….")
     if what == "list":
-        found = items(cache)
-        shown = [i for i in found if fnmatch(i.model, given.get("model", "*"))]
-        _print(shown)
-        print(f"{_size(sum(i.bytes for i in shown))} in {len(shown)} entries of {cache}")
+        found = [i for i in items(folder) if fnmatch(i.model, given.get("model", "*"))]
+        _print(found)
+        print(f"{_size(sum(i.bytes for i in found))} in {len(found)} entries of {folder}")
         return 0
+    if not set(given) & {"model", "older", "keep"}:
+        raise UserError("cache prune needs something to go by: model=…, older=… or keep=… (see cache --help).")
     gone = prune(
-        cache,
+        folder,
         model=given.get("model"),
         older=_amount(given, "older", _TIMES),
         keep=_amount(given, "keep", _SIZES),
-        networks=given.get("networks") == "true",
+        networks=given.get("networks", "").lower() == "true",
         dry=dry,
     )
     _print(gone)
@@ -180,12 +189,15 @@ def _amount(given: dict[str, str], name: str, units: dict[str, float]) -> float 
 
 
 def _print(found: Sequence[Item]) -> None:
-    now = time.time()
-    for item in found:
-        age = now - item.used
-        unit = "d" if age >= 86400 else "h" if age >= 3600 else "min"
-        note = "  in use" if item.in_use else ""
-        print(f"{_size(item.bytes):>9}  {age / _TIMES[unit]:>4.0f} {unit:<3}  {item.kind:<11}  {item.about}{note}")
+    if found:
+        rows = [[_size(i.bytes), _age(i.used), i.kind, i.about, "in use" if i.in_use else ""] for i in found]
+        show(rows, heads=("size", "last used", "kind", "of", ""), right=(0, 1), wide=3)
+
+
+def _age(used: float) -> str:
+    age = time.time() - used
+    unit = "d" if age >= 86400 else "h" if age >= 3600 else "min"
+    return f"{age / _TIMES[unit]:.0f} {unit} ago"
 
 
 def _size(count: float) -> str:

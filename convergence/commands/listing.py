@@ -1,10 +1,12 @@
-"""What there is to choose from: models, layers, data sets, metrics."""
+"""``convergence list``: what there is to choose from: models, layers, data sets, metrics."""
 
 from __future__ import annotations
 
 import difflib
 from fnmatch import fnmatch
+from typing import Any
 
+from convergence.commands.output import show
 from convergence.system.errors import UserError
 
 _DATASETS = {
@@ -18,34 +20,40 @@ _DATASETS = {
 }
 
 
-def show(words: list[str]) -> int:
-    """``convergence list``: names and what they are; returns the exit status.
+def add(commands: Any) -> None:
+    """Declare ``list``."""
+    parser = commands.add_parser(
+        "list",
+        help="models|layers|datasets|metrics [pattern]: what there is to choose from",
+        usage="convergence list models|datasets|metrics [PATTERN]\n       convergence list layers MODEL [PATTERN …]",
+        description="Names to choose from. A pattern is shell style (resnet1*), or a part of a name.",
+    )
+    parser.add_argument("kind", metavar="models|layers|datasets|metrics")
+    parser.add_argument("words", nargs="*", metavar="PATTERN")
+    parser.set_defaults(call=lambda options: listing(options.kind, options.words))
+
+
+def listing(kind: str, words: list[str]) -> int:
+    """Print names and what they are; returns the exit status.
 
     Raises
     ------
     UserError
         If nothing goes by that name, with the nearest.
     """
-    kinds = ("models", "layers", "datasets", "metrics")
-    if not words or words[0] in ("-h", "--help"):
-        print(
-            "usage: convergence list models|datasets|metrics [pattern]\n       convergence list layers MODEL [pattern]"
-        )
-        return 0 if words else 1
-    kind, rest = words[0], words[1:]
-    if kind not in kinds:
-        near = difflib.get_close_matches(kind, kinds, n=1, cutoff=0.0)[0]
-        raise UserError(f"list {kind} is not known; did you mean list {near}?")
+    kinds = {"models": _models, "metrics": _metrics, "datasets": lambda: _DATASETS}
     if kind == "layers":
-        return _layers(rest)
-    rows = {"models": _models, "metrics": _metrics, "datasets": lambda: _DATASETS}[kind]()
-    pattern = rest[0] if rest else "*"
-    shown = {n: text for n, text in rows.items() if fnmatch(n, pattern) or pattern in n}
+        return _layers(words)
+    if kind not in kinds:
+        near = difflib.get_close_matches(kind, [*kinds, "layers"], n=1, cutoff=0.0)[0]
+        raise UserError(f"list {kind} is not known; did you mean list {near}?")
+    rows = kinds[kind]()
+    pattern = words[0] if words else "*"
+    shown = [(name, text) for name, text in rows.items() if fnmatch(name, pattern) or pattern in name]
     if not shown:
         near = ", ".join(difflib.get_close_matches(pattern, rows, n=3, cutoff=0.0))
         raise UserError(f"no {kind} match '{pattern}': the nearest are {near}.")
-    for name, text in shown.items():
-        print(f"{name:<32} {text}")
+    show(shown)
     return 0
 
 
@@ -86,6 +94,5 @@ def _layers(words: list[str]) -> int:
         kind = Library.torchvision if name in library.names(Library.torchvision) else Library.timm
         network = library.untrained(LibraryConfig(name=name, library=kind, layers=patterns))[0]
         layers = dict(network.layers)
-    for label, layer in layers.items():
-        print(f"{label:<48} {layer.kind:<12} {' × '.join(map(str, layer.shape))}")
+    show([(label, layer.kind, " × ".join(map(str, layer.shape))) for label, layer in layers.items()])
     return 0

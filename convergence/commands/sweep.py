@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convergence.commands import words as overrides
+from convergence.commands.words import MULTIRUN, call, choices, split
 from convergence.system.errors import UserError
 
-MULTIRUN = ("-m", "--multirun")
 _SHOWING = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i")  # flags that run nothing
 
 
@@ -75,10 +74,9 @@ def compose(words: Sequence[str]) -> list[Any]:
 
         found.append(OmegaConf.to_object(cfg))
 
-    flags = [word for word in words if word in MULTIRUN]
-    plain = [word for word in words if word not in flags]
-    for one in overrides.choices(plain) if flags else [plain]:
-        overrides.call(one, collect)
+    swept = any(word in MULTIRUN for word in split(words)[0])
+    for one in choices(words) if swept else [words]:
+        call(one, collect)
     return found
 
 

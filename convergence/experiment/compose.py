@@ -35,6 +35,11 @@ _SCHEMAS: dict[str, dict[str, type]] = {
 }
 
 
+def schemas() -> list[tuple[str, type]]:
+    """The dataclasses of options, each with the group that it belongs to."""
+    return [(group.removeprefix("schema/"), node) for group, nodes in _SCHEMAS.items() for node in nodes.values()]
+
+
 def register() -> None:
     """Make the dataclasses known to Hydra, in groups of their own, so that no user is offered one as a choice."""
     store = ConfigStore.instance()

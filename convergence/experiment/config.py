@@ -8,7 +8,7 @@ from typing import Any
 
 from convergence.axes.options import Experiment
 from convergence.models.options import ModelConfig
-from convergence.system.options import number
+from convergence.system.options import Paths, number, path
 
 
 class Pairing(Enum):
@@ -33,11 +33,11 @@ class PopulationConfig(ModelConfig):
 
 
 @dataclass
-class Config(Experiment):
+class Config(Paths, Experiment):
     """An experiment, and options that change no number, and so stay out of the run's hash."""
 
-    output: str = "outputs"
-    cache: str = "${output}/.cache"
+    output: str = path("outputs")
+    cache: str = path("${output}/.cache")
     device: str = "auto"
     batch_size: int = number(256, least=1)
     workers: int | None = number(None, least=0)  # processes that prepare images; null: for a GPU one per core

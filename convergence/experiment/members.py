@@ -96,7 +96,7 @@ def _runs(checkpoints: Any) -> list[str]:
 def _entries(config: PopulationConfig) -> list[Any]:
     given = config.members
     if isinstance(given, str):
-        path = Path(given)
+        path = Path(given).expanduser()
         if not path.is_file():
             raise UserError(f"model={given}: there is no such file; give a list of networks, or a file of one.")
         text = path.read_text()

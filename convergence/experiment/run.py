@@ -32,6 +32,7 @@ from convergence.system.claims import only_one
 from convergence.system.device import resolve_device
 from convergence.system.errors import UserError
 from convergence.system.options import check
+from convergence.system.process import showing_progress
 from convergence.system.progress import progress
 
 _log = logging.getLogger("convergence")
@@ -51,7 +52,8 @@ def run(config: Config | DictConfig) -> pd.DataFrame:
     cfg: Config = OmegaConf.to_object(config) if isinstance(config, DictConfig) else config  # type: ignore[assignment]
     check(cfg)
     whole = population.of(cfg)
-    return _run(cfg) if whole is None else _run_all(cfg, whole.part)
+    with showing_progress(cfg.progress):
+        return _run(cfg) if whole is None else _run_all(cfg, whole.part)
 
 
 def plan(cfg: Config) -> dict[str, Config]:

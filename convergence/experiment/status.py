@@ -20,7 +20,6 @@ from convergence.system.files import write_atomic
 MANIFEST = "manifest.json"  # the last file that a run writes
 FAILED = "failed.json"
 LOCK = "lock"
-_SHOWN = 20  # runs of one state that are named
 
 
 class State(Enum):
@@ -90,39 +89,7 @@ def _is_run(folder: Path) -> bool:
     return any((folder / mark).exists() for mark in (MANIFEST, LOCK, FAILED, "shards"))
 
 
-# ---------------------------------------------------------------- the command
-
-
-def show(words: Sequence[str]) -> int:
-    """``convergence status [folder …]``; returns the exit status.
-
-    Raises
-    ------
-    UserError
-        If a folder holds no runs.
-    """
-    if words and words[0] in ("-h", "--help"):
-        print("usage: convergence status [FOLDER …]\n\nWhat is done, running, failed and missing (default: outputs).")
-        return 0
-    for word in words or ["outputs"]:
-        found = survey(Path(word))
-        if not found:
-            raise UserError(f"{word} holds no runs: name a run's folder, a population's, or the output folder.")
-        for title, runs in found.items():
-            print(f"{title or 'single runs'}: {counted(runs)}")
-            for state in (State.running, State.failed, State.missing):
-                _list([run for run in runs if run.state is state])
-    return 0
-
-
 def counted(runs: Sequence[Run]) -> str:
     """As in "20 done, 2 running, 1 failed, 5 missing"."""
     count = Counter(run.state for run in runs)
     return ", ".join(f"{count[state]} {state.value}" for state in State if count[state] or state is State.done)
-
-
-def _list(runs: Sequence[Run]) -> None:
-    for run in runs[:_SHOWN]:
-        print(f"  {run.state.value:<8} {run.name}{f': {run.note}' if run.note else ''}")
-    if len(runs) > _SHOWN:
-        print(f"  {runs[0].state.value:<8} … and {len(runs) - _SHOWN} more")

@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from convergence.system.options import number
+from convergence.system.options import Paths, number, path
 
 
 class Units(Enum):
@@ -79,7 +79,7 @@ class TrainingConfig:
 
 
 @dataclass
-class ModelConfig:
+class ModelConfig(Paths):
     """What every source of networks has: which layers are tapped, and how maps become units."""
 
     name: str = MISSING
@@ -105,7 +105,7 @@ class LibraryConfig(ModelConfig):
     weights: list[str] | None = None  # the library's own, by name or tag
     # The user's files: a path, a pattern such as runs/seed_{seed}/epoch_{epoch}.pth, package:NAME/FILE for one inside
     # of an installed Python package, or a list of these.
-    checkpoints: Any = None
+    checkpoints: Any = path()
     # Renames the weights in them: regular expression → replacement, one after the other, on every name. Of a list, the
     # element is taken whose number the first group has captured.
     key_map: dict[str, Any] = field(default_factory=dict)

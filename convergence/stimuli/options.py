@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from convergence.system.options import number
+from convergence.system.options import Paths, number, path
 
 
 class Transform(Enum):
@@ -38,7 +38,7 @@ class ShiftSource(Enum):
 
 
 @dataclass
-class DatasetConfig:
+class DatasetConfig(Paths):
     """What every data set has. `stimuli` images of the held-out split are compared (null: all of them)."""
 
     name: str = MISSING
@@ -48,7 +48,7 @@ class DatasetConfig:
     transform: Transform | None = None  # null: the model's own, or crop where model.image_size is given
     # Of axis=ood alone: which images are out of distribution.
     shifts: ShiftSource = ShiftSource.generated
-    shifts_root: str | None = None  # the folder of those that lie on disk
+    shifts_root: str | None = path()  # the folder of those that lie on disk
     levels: Any = "benchmark"  # benchmark: those that it averages over; all; or a list of levels, as [c05,0.10]
     conditions: list[str] | None = None  # names of shifts (null: all)
 
@@ -66,6 +66,6 @@ class ShapesConfig(DatasetConfig):
 class FilesConfig(DatasetConfig):
     """A data set that lies on disk under `root` (null: the usual places), or is downloaded there."""
 
-    root: str | None = None
+    root: str | None = path()
     download: bool = True
     on_error: OnError = OnError.stop

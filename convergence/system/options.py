@@ -1,8 +1,9 @@
-"""Numbers within bounds: how an option says them, and how a config is checked."""
+"""What an option may be: numbers within bounds, and paths; how a config is checked."""
 
 from __future__ import annotations
 
 from dataclasses import field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from convergence.system.errors import UserError
@@ -11,6 +12,29 @@ from convergence.system.errors import UserError
 def number(default: Any, *, least: float | None = None, above: float | None = None, most: float | None = None) -> Any:
     """A number within bounds, which :func:`check` looks at."""
     return field(default=default, metadata={"least": least, "above": above, "most": most})
+
+
+def path(default: Any = None) -> Any:
+    """A path, or a list of paths; on the command line taken as typed, and ``~`` means the user's folder."""
+    return field(default=default, metadata={"path": True})
+
+
+class Paths:
+    """Of options that hold paths: expands a leading ``~`` when they are made, wherever that is."""
+
+    def __post_init__(self) -> None:
+        for option in fields(self):  # type: ignore[arg-type]
+            if option.metadata.get("path"):
+                setattr(self, option.name, _expanded(getattr(self, option.name)))
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_expanded(one) for one in value]
+    try:
+        return str(Path(value).expanduser()) if isinstance(value, str) and value.startswith("~") else value
+    except RuntimeError:
+        raise UserError(f"{value}: there is no user of that name here; write the whole path.") from None
 
 
 def check(options: Any, prefix: str = "") -> None:

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-enabled = True  # the command line switches it off with progress=false
+from convergence.system.process import shows_progress
+
 _INTERVAL = 10.0  # seconds between plain lines
 
 
@@ -17,7 +18,7 @@ def progress(description: str, total: int, unit: str = "") -> Iterator[Callable[
 
     On a terminal a bar with the time left is drawn on stderr; elsewhere a line is printed every ten seconds.
     """
-    if not enabled or total <= 0:
+    if not shows_progress() or total <= 0:
         yield lambda n: None
     elif sys.stderr.isatty():
         with _bar(description, total, unit) as advance:

@@ -130,19 +130,52 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
             "draws=5 can give no p-value below 1/6, and alpha=0.05: ask for 19 draws",
         ),
         (["run", "device=tpu9"], "device=tpu9 is not a device"),
-        (["run", "dataset.size"], "missing EQUAL"),
+        (["run", "dataset.size"], "dataset.size has no value: write dataset.size=VALUE."),
         (["list", "model"], "did you mean list models?"),
         (["list", "metrics", "svcca"], "no metrics match 'svcca'"),
         (["figure", "nowhere"], "nowhere holds no results.parquet"),
     ],
 )
-def test_bad_input_gets_one_sentence_and_exit_status_1(words: list[str], sentence: str, tmp_path: Path) -> None:
-    done = command(*words, cwd=tmp_path)
+def test_bad_input_gets_one_sentence_and_exit_status_1(
+    words: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == 1
+    told = capsys.readouterr()
+    assert sentence in told.err
+    assert len((told.out + told.err).strip().splitlines()) == 1
+
+
+def test_a_process_ends_with_status_1_and_no_traceback(tmp_path: Path) -> None:
+    done = command("run", "modle=x", cwd=tmp_path)
     assert done.returncode == 1
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "HYDRA_FULL_ERROR" not in done.stderr
+    assert done.stderr.startswith("convergence: there is no option 'modle'. Did you mean model")
     assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("spelling", ["debug=true", "debug=True", "debug=TRUE"])
+def test_debug_shows_the_traceback_however_it_is_spelt(spelling: str) -> None:
+    with pytest.raises(UserError, match="7 stimuli are too few"):
+        cli.main(["run", "dataset.stimuli=7", spelling])
+
+
+@pytest.mark.parametrize("words", [["-m", "run"], ["run", "-m"], ["--multirun", "run"]])
+def test_flags_of_hydra_stand_before_or_after_the_command(
+    words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    swept = ["dataset.stimuli=5,6", "model.layers=[conv1]", f"output={tmp_path}"]
+    assert cli.main([*words, *swept]) == 1
+    assert "2 of the sweep's jobs failed" in capsys.readouterr().err
+
+
+def test_the_config_is_shown_by_a_flag_before_the_command(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--cfg", "job", "run", "metric=procrustes"]) == 0
+    assert "- procrustes" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -159,9 +192,8 @@ def test_bad_input_gets_one_sentence_and_exit_status_1(words: list[str], sentenc
     ],
 )
 def test_what_hydra_words_badly_is_said_plainly(
-    words: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sys, "argv", sys.argv)  # Hydra reads its words from there
     assert cli.main(words) == 1
     told = capsys.readouterr()
     assert sentence in told.err
@@ -187,21 +219,45 @@ def test_empty_lists_are_refused(name: str) -> None:
         check(compose([f"{name}=[]"]))
 
 
-def test_help_and_the_composed_config_are_shown() -> None:
-    assert "run --multirun" not in command("--help").stderr
-    assert "list models|layers" in command("--help").stdout
-    whole = command("run", "--help").stdout
+@pytest.mark.parametrize("name", ["figure", "report", "list", "status", "cache"])
+def test_each_command_has_a_help_of_80_columns(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    assert f"\n    {name} " in capsys.readouterr().out
+    assert cli.main([name, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert f"usage: convergence {name}" in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_help_of_run_lists_every_choice_and_the_composed_config_is_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--help"]) == 0
+    whole = capfd.readouterr().out
     assert all(path.stem in whole for path in conf_folder().glob("*/*.yaml"))
     assert "schema" not in whole
-    composed = command("run", "--cfg", "job", "axis=depth", "metric=procrustes", "model@against=null").stdout
+    assert cli.main(["run", "--cfg", "job", "axis=depth", "metric=procrustes", "model@against=null"]) == 0
+    composed = capfd.readouterr().out
     assert "- procrustes" in composed
     assert "against: null" in composed
 
 
-def test_lists_can_be_filtered() -> None:
-    assert command("list", "metrics").stdout.startswith("linear")
-    assert "resnet18" in command("list", "models", "resnet1*").stdout
-    assert "layer3.conv2" in command("list", "layers", "tiny_resnet").stdout
+@pytest.mark.parametrize("words", [["--help"], ["list", "--help"], ["status", "FOLDER"], ["runn"]])
+def test_light_commands_load_nothing_heavy(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "outputs" / "depth" / "run" / "shards").mkdir(parents=True)
+    typed = [word.replace("FOLDER", str(tmp_path)) for word in words]
+    heavy = ("torch", "timm", "matplotlib", "pandas", "scipy", "hydra", "omegaconf")
+    code = f"import sys; from convergence.commands.main import main; main({typed}); print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not set(told.splitlines()[-1].split()) & set(heavy)
+
+
+def test_lists_can_be_filtered(capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*words: str) -> str:
+        assert cli.main(["list", *words]) == 0
+        return capsys.readouterr().out
+
+    assert told("metrics").startswith("linear")
+    assert "resnet18" in told("models", "resnet1*")
+    assert "layer3.conv2" in told("layers", "tiny_resnet")
 
 
 @pytest.mark.parametrize("group", ["model", "dataset", "metric", "axis", "null"])

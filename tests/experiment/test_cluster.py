@@ -29,6 +29,7 @@ from convergence.alignment import score as scoring
 from convergence.axes.options import DepthConfig, TrainingAxisConfig
 from convergence.commands import cache as pruning
 from convergence.commands import main as cli
+from convergence.commands import refusals
 from convergence.commands.words import populations
 from convergence.experiment import folder as runs
 from convergence.experiment import population, status
@@ -223,13 +224,9 @@ def test_a_launcher_composes_with_its_defaults(launcher: str, capfd: pytest.Capt
 def test_a_launcher_without_its_extra_or_its_cluster_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from convergence.commands import words as overrides
-
-    told = overrides._one_sentence(
-        Exception("In 'hydra/launcher/slurm': Could not find 'hydra/launcher/submitit_slurm'"), []
-    )
-    assert told == "that launcher is an extra: install it with `pip install convergence[cluster]`."
-    told = str(overrides._of_launcher(RuntimeError('Could not detect "srun", are you indeed on a slurm cluster?')))
+    told = refusals.of_config(Exception("In 'hydra/launcher/slurm': Could not find 'hydra/launcher/submitit_slurm'"))
+    assert 'install it with `pip install "convergent-learning[cluster]"`' in told
+    told = str(refusals.of_launcher(RuntimeError('Could not detect "srun", are you indeed on a slurm cluster?')))
     assert "give the command on a login node" in told
 
 
@@ -267,9 +264,9 @@ def test_status_tells_done_running_failed_killed_and_missing(
         assert cli.main(["status", str(tmp_path)]) == 0
     told = capsys.readouterr().out
     assert "1 done, 1 running, 2 failed, 1 missing" in told
-    assert "failed   pair failed: the disk is full" in told
-    assert "failed   pair killed: was killed on" in told
-    assert f"running  pair running: on {os.uname().nodename}, process {os.getpid()}" in told
+    assert "failed   pair failed   the disk is full" in told
+    assert "failed   pair killed   was killed on" in told
+    assert f"running  pair running  on {os.uname().nodename}, process {os.getpid()}" in told
     assert "missing  pair missing" in told
 
 
@@ -279,9 +276,9 @@ def test_a_job_that_is_requeued_has_not_failed(tmp_path: Path) -> None:
     assert status.of(tmp_path).state is status.State.missing
 
 
-def test_status_of_no_runs_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no runs"):
-        status.show([str(tmp_path)])
+def test_status_of_no_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["status", str(tmp_path)]) == 1
+    assert "holds no runs" in capsys.readouterr().err
 
 
 def _hold(path: Path) -> None:
@@ -496,7 +493,7 @@ def test_the_cache_is_listed_and_pruned_by_model_age_and_size(
     assert "0 entries removed" in cache("prune", "model=vgg")  # in use
     assert used.exists()
     assert "1 entries removed" in cache("prune", "model=resnet")
-    assert cache("list").count("\n") == 2
+    assert cache("list").count("\n") == 3  # the heads, the one in use, and the sum
 
 
 def test_trained_networks_and_what_is_claimed_stay_unless_asked_for(tmp_path: Path) -> None:
@@ -524,9 +521,12 @@ def test_trained_networks_and_what_is_claimed_stay_unless_asked_for(tmp_path: Pa
         (["shrink"], "cache shrink is not known"),
     ],
 )
-def test_cache_commands_that_are_not_understood_are_refused(words: list[str], sentence: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=sentence):
-        pruning.show([*words, *([] if any("folder" in w for w in words) else [f"folder={tmp_path}"])])
+def test_cache_commands_that_are_not_understood_are_refused(
+    words: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = [] if any("folder" in w for w in words) else [f"folder={tmp_path}"]
+    assert cli.main(["cache", *words, *folder]) == 1
+    assert sentence in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------- devices
@@ -555,10 +555,3 @@ def test_a_tile_that_does_not_fit_on_the_device_is_halved_until_it_does(
     most = 0
     with pytest.raises(UserError, match="layers 'x2' and 'y2' do not fit on the device: give device=cpu"):
         align(x, y, metrics=("procrustes",))
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = "import sys; from convergence.commands.main import main; main(['--help']); print(sorted(sys.modules))"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    modules = told.splitlines()[-1]
-    assert not [name for name in ("torch", "numpy", "scipy", "pandas", "hydra", "omegaconf") if f"'{name}'" in modules]

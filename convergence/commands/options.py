@@ -1,0 +1,84 @@
+"""What options there are, for whoever has to read the words of a command.
+
+The dataclasses are imported within the functions: they bring torch, which `--help` and `status` must not wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+_ABSENT = object()
+
+
+@cache
+def texts() -> frozenset[str]:
+    """Options whose value is text (a name or a path), or a list of texts: ``dataset.root``, ``model.checkpoints`` …"""
+    from convergence.experiment.compose import schemas
+
+    prefixes = {"config": [""], "model": ["model.", "against."]}
+    return frozenset(
+        name
+        for group, options in schemas()
+        for prefix in prefixes.get(group, [f"{group}."])
+        for name in _texts(options, prefix)
+    )
+
+
+def _texts(options: type, prefix: str) -> Iterator[str]:
+    hints = get_type_hints(options)
+    for field in fields(options):
+        kinds = {hints[field.name], *get_args(hints[field.name])}
+        kinds |= {inner for kind in kinds for inner in get_args(kind)}
+        if (str in kinds and dict not in {getattr(kind, "__origin__", None) for kind in kinds}) or _is_path(field):
+            yield prefix + field.name
+        for kind in kinds:
+            if is_dataclass(kind):
+                yield from _texts(kind, f"{prefix}{field.name}.")  # type: ignore[arg-type]
+
+
+def _is_path(field: Any) -> bool:
+    return bool(field.metadata.get("path"))
+
+
+def names() -> list[str]:
+    """Every option's full name, with the default choices."""
+    from omegaconf import DictConfig, OmegaConf
+
+    from convergence.experiment.compose import compose
+
+    found: list[str] = []
+
+    def walk(node: Any, prefix: str) -> None:
+        for name in node:
+            found.append(f"{prefix}{name}")
+            if isinstance(node, DictConfig) and isinstance(node._get_node(name), DictConfig) and node[name]:
+                walk(node[name], f"{prefix}{name}.")
+
+    walk(OmegaConf.structured(compose()), "")
+    return found
+
+
+def choices_with(option: str) -> list[str]:
+    """The choices of the option's group that have it, such as ``axis=training`` for ``axis.checkpoints``."""
+    from convergence.experiment.compose import compose, conf_folder
+
+    group, _, name = option.partition(".")
+    found = []
+    for path in sorted((conf_folder() / group).glob("*.yaml")) if name else []:
+        made: Any = getattr(compose([f"{group}={path.stem}"]), group)
+        for part in name.split("."):
+            made = getattr(made, part, _ABSENT)
+        if made is not _ABSENT:
+            found.append(f"{group}={path.stem}")
+    return found
+
+
+def is_group(name: str, folders: list[Path]) -> bool:
+    """Whether there is a folder of choices of that name, ours or one that ``--config-dir`` names."""
+    from convergence.experiment.compose import conf_folder
+
+    return any((folder / name).is_dir() for folder in [conf_folder(), *folders])

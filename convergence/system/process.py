@@ -1,0 +1,49 @@
+"""The state that belongs to the whole process, in one place: its environment, its arguments, whether it shows progress.
+
+Whoever changes such state does it here, and where it can be, for a while only. Elsewhere nothing of it is written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_progress: ContextVar[bool] = ContextVar("progress", default=True)
+
+
+def prepare() -> None:
+    """What has to be set before torch is loaded.
+
+    Threads that wait must sleep. Where they spin, a run beside another program on the same cores trains several times
+    slower.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@contextmanager
+def arguments_of_hydra(words: Sequence[str]) -> Iterator[None]:
+    """Hydra reads its words from ``sys.argv``, and raises its errors, instead of printing them, by a variable."""
+    before = sys.argv
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # stays: the workers of a launcher inherit it
+    sys.argv = list(words)
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+@contextmanager
+def showing_progress(shown: bool) -> Iterator[None]:
+    """Whether bars and lines of progress are shown within."""
+    token = _progress.set(shown)
+    try:
+        yield
+    finally:
+        _progress.reset(token)
+
+
+def shows_progress() -> bool:
+    return _progress.get()
