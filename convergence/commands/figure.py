@@ -26,17 +26,22 @@ def add(commands: Any) -> None:
         usage="convergence figure FOLDER …\n       convergence figure shifts [overrides]",
         description=_ABOUT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        prefix_chars="\0",  # flags are Hydra's
+        add_help=False,
     )
-    parser.add_argument("places", nargs=argparse.REMAINDER, metavar="FOLDER")
-    parser.set_defaults(call=lambda options: figure(options.places))
+    parser.add_argument("places", nargs="*", metavar="FOLDER")
+    parser.set_defaults(call=lambda options: figure(options.places, parser.format_help()))
 
 
-def figure(places: Sequence[str]) -> int:
-    """Draw; returns the exit status."""
+def figure(places: Sequence[str], about: str = _ABOUT) -> int:
+    """Draw, or print what the command is about; returns the exit status."""
     if not places:
         raise UserError("figure needs the folder of a run, such as `convergence figure outputs/depth`.")
     if places[0] == "shifts":
         return _shifts(places[1:])
+    if set(places) & {"-h", "--help"}:
+        print(about, end="")
+        return 0
     wrong = next((place for place in places if place.startswith("-")), None)
     if wrong is not None:
         raise UserError(f"figure has no option {wrong}; see convergence figure --help.")

@@ -93,4 +93,4 @@ def _understood(words: Sequence[str]) -> Any:
         near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.0)[0]
         raise UserError(f"'{wrong}' is no command; did you mean '{near}'? See convergence --help.")
     at = words.index(named[0])
-    return whole.parse_args([named[0], *words[:at], *words[at + 1 :]])
+    return known[named[0]].parse_intermixed_args([*words[:at], *words[at + 1 :]])
