@@ -12,7 +12,9 @@ from convergence.alignment.metrics import catalogue
 from convergence.alignment.moments.accumulate import Pair
 from convergence.alignment.options import MetricConfig
 from convergence.axes.options import Experiment, Pairs
+from convergence.axes.recorded import common
 from convergence.models.network import Network
+from convergence.models.recordings.recording import Recording
 from convergence.stimuli import load as stimuli
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.conditions.conditions import Condition
@@ -59,14 +61,14 @@ class Comparison:
 
 
 def held_out(config: Experiment) -> Stimuli:
-    """The held-out images that an axis within distribution compares networks on.
+    """The held-out images that an axis within distribution compares networks on; with recordings, the common ones.
 
     Raises
     ------
     UserError
         If they are missing, broken, or too few for the folds: before anything is trained.
     """
-    images = stimuli.load(config.dataset, "test")
+    images = common(config) or stimuli.load(config.dataset, "test")
     check_folds(config.metric, len(images))
     return images
 
@@ -103,7 +105,13 @@ def compare(
 
 
 def corresponding(x: Network, y: Network) -> list[Pair]:
-    """Layers of the same place; between architectures, each layer with those of the nearest relative depth."""
+    """Layers of the same place; between architectures, each layer with those of the nearest relative depth.
+
+    Areas of recordings correspond by name, where some have the same; to a network's layers, each to all.
+    """
+    if isinstance(x, Recording) or isinstance(y, Recording):
+        same = [(name, name) for name in x.layers if name in y.layers]
+        return same or list(product(x.layers, y.layers))
     if list(x.layers) == list(y.layers):
         return [(name, name) for name in x.layers]
     pairs = dict.fromkeys((a, _nearest(depth, y)) for a, depth in x.depths.items())

@@ -11,6 +11,8 @@ from convergence.alignment import folds
 from convergence.axes.comparison import Comparison, compare, held_out, pairs_of
 from convergence.axes.options import DepthConfig, Experiment, Pairs
 from convergence.models import load as models
+from convergence.models.options import ArraysConfig
+from convergence.models.recordings.recording import Recording
 from convergence.system.errors import UserError
 
 
@@ -31,7 +33,9 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     if not trained:
         raise nothing_to_compare(config)
     named = [("trained", trained)]
-    if config.axis.untrained and not all(a.is_untrained and b.is_untrained for a, b in trained):
+    # Recordings have no untrained state, and stand beside the untrained networks as they are.
+    states = [network for pair in trained for network in pair if not isinstance(network, Recording)]
+    if config.axis.untrained and not all(network.is_untrained for network in states):
         before = [models.untrained(side, group) for side, group in zip(sides, groups, strict=True)]
         named.append(("untrained", pairs_of(before)))
     whole = [
@@ -58,6 +62,11 @@ def _counts(config: Experiment, stimuli: int) -> list[int]:
 
 def nothing_to_compare(config: Experiment) -> UserError:
     """One network is no pair."""
+    if isinstance(config.model, ArraysConfig):
+        return UserError(
+            'one recording has nothing to be compared with: name several ("model.files=[a.npz,b.npz]"), or a network '
+            "beside it (model@against=resnet18)."
+        )
     return UserError(
         f"one network of {config.model.name} has nothing to be compared with: give two seeds "
         "(model.seeds.init=[0,1]), two weights or checkpoints, or another model (model@against=…)."

@@ -11,6 +11,7 @@ import torch
 from convergence.axes.comparison import Comparison, check_folds, compare, pairs_of
 from convergence.axes.depth import nothing_to_compare
 from convergence.axes.options import Experiment, OodConfig, Pairs
+from convergence.axes.recorded import refuse
 from convergence.models import load as models
 from convergence.stimuli.conditions.conditions import conditions
 
@@ -25,6 +26,7 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     """
     axis = config.axis
     assert isinstance(axis, OodConfig)
+    refuse(config, "there are no responses to distorted images")
     images, shifted = conditions(config.dataset, device)
     check_folds(config.metric, len(images))
     sides = [config.model] if config.against is None else [config.model, config.against]

@@ -12,6 +12,7 @@ from convergence.alignment.options import Metric
 from convergence.axes.comparison import Comparison, compare, held_out, pairs_of
 from convergence.axes.depth import nothing_to_compare
 from convergence.axes.options import Experiment, Pairs, TrainingAxisConfig
+from convergence.axes.recorded import refuse
 from convergence.models import load as models
 from convergence.models.network import Network
 from convergence.models.options import Units
@@ -35,6 +36,7 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     """
     axis = config.axis
     assert isinstance(axis, TrainingAxisConfig)
+    refuse(config, "a recording has no checkpoints")
     images = held_out(config)
     sides = [config.model] if config.against is None else [config.model, config.against]
     groups = [

@@ -24,6 +24,7 @@ from convergence.experiment.config import Config
 from convergence.experiment.folder import metrics_of
 from convergence.experiment.representations import is_kept
 from convergence.models.network import Network
+from convergence.models.recordings.recording import Recording
 from convergence.stimuli.base import Stimuli
 
 _SAMPLE = 8  # images that the time for all is judged by
@@ -73,7 +74,11 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     wanted = {
         (id(n), images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
     }
-    missing = [pair for pair in wanted.values() if not entry_of(*pair, Path(cfg.cache)).is_finished]
+    missing = [
+        (network, images)
+        for network, images in wanted.values()
+        if not isinstance(network, Recording) and not entry_of(network, images, Path(cfg.cache)).is_finished
+    ]
     sets = {images.fingerprint: images for _, images in missing}
     forward = _passes(missing, device)
     drawing = sum(_seconds_per_image(images) * len(images) for images in sets.values())

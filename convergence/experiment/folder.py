@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from convergence.alignment.metrics.catalogue import MEASURES, METRICS
+from convergence.axes.recorded import without_images
 from convergence.experiment import population
 from convergence.experiment.config import Config
 from convergence.models import patterns
-from convergence.models.options import LibraryConfig
+from convergence.models.options import ArraysConfig, LibraryConfig
+from convergence.models.recordings.files import contents, files_of
+from convergence.stimuli.recorded import NAME
 from convergence.system import user_code
 from convergence.system.hashing import digest
 
@@ -26,11 +29,18 @@ _RUNTIME = (
 
 def run_folder(cfg: Config) -> Path:
     """``output/<axis>/<short name>-<hash of what makes the run different>``."""
-    names = [cfg.model.name, *([cfg.against.name] if cfg.against else []), cfg.dataset.name]
+    names = [cfg.model.name, *([cfg.against.name] if cfg.against else []), dataset_of(cfg)]
+    if without_images(cfg):
+        names = list(dict.fromkeys(names))
     metrics = metrics_of(cfg)
     names.append({METRICS: "all", tuple(MEASURES): "extended"}.get(metrics, "+".join(metrics)))
     short = "-".join(names).replace("/", "_")
     return Path(cfg.output) / cfg.axis.name / f"{short}-{run_hash(cfg)}"
+
+
+def dataset_of(cfg: Config) -> str:
+    """What the results call the stimuli: the data set's name, or that they were shown elsewhere."""
+    return NAME if without_images(cfg) else cfg.dataset.name
 
 
 def metrics_of(cfg: Config) -> tuple[str, ...]:
@@ -39,13 +49,15 @@ def metrics_of(cfg: Config) -> tuple[str, ...]:
 
 
 def run_hash(cfg: Config) -> str:
-    """Hash of every option that changes a number, and of the bytes of the user's checkpoints."""
+    """Hash of every option that changes a number, and of the bytes of the user's files."""
     if population.of(cfg) is not None:  # what it stands for, however it is spelt
         return digest(sorted(run_hash(unit) for unit in population.units(cfg)))[:10]
     what = {name: value for name, value in plain(cfg).items() if name not in _RUNTIME}
     if not cfg.null.kinds:
         del what["null"]
-    what["files"] = [_hash_file(Path(p)) for side in (cfg.model, cfg.against) for p in _checkpoints(side)]
+    if without_images(cfg):
+        del what["dataset"]
+    what["files"] = [_hash_file(Path(p)) for side in (cfg.model, cfg.against) for p in _files(side)]
     return digest(user_code.identified(what))[:10]
 
 
@@ -60,7 +72,11 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _checkpoints(side: Any) -> list[str]:
+def _files(side: Any) -> list[str]:
+    """Checkpoints and recordings."""
+    if isinstance(side, ArraysConfig):
+        beside = [side.stimulus_ids] if side.stimulus_ids else []
+        return [*beside, *(str(p) for path in files_of(side).values() for p in contents(path))]
     if not isinstance(side, LibraryConfig):
         return []
     return [str(file.path) for run in patterns.runs(patterns.listed(side.checkpoints)) for file in run.files]

@@ -13,8 +13,8 @@ from convergence.axes.comparison import Comparison
 from convergence.axes.options import DepthConfig, OodConfig, Pairs, TrainingAxisConfig
 from convergence.experiment.config import Config
 from convergence.experiment.estimate import Estimate, duration, estimate
-from convergence.experiment.members import architecture, label, members
-from convergence.models.options import LibraryConfig, ModelConfig, RecipeConfig
+from convergence.experiment.members import architecture, label, members, together
+from convergence.models.options import ArraysConfig, LibraryConfig, ModelConfig, RecipeConfig
 from convergence.models.training import checkpoint_steps, steps_per_epoch
 from convergence.stimuli import load as stimuli
 
@@ -74,6 +74,8 @@ def _judge(run: Config, sides: Sequence[ModelConfig], plans: Mapping[str, Plan],
     if isinstance(axis, DepthConfig | OodConfig):
         axis = replace(axis, untrained=False)  # the stand-ins are that already
     one, other = _untrained(sides[0], [0, 1]), None
+    if isinstance(one, ArraysConfig) and sides[1:]:
+        one = together(sides[0], sides[-1])
     if architecture(sides[0]) != architecture(sides[-1]):
         one, other = _untrained(sides[0], [0]), _untrained(sides[-1], [1])
     stand_in = replace(run, model=one, against=other, axis=axis)
@@ -83,6 +85,8 @@ def _judge(run: Config, sides: Sequence[ModelConfig], plans: Mapping[str, Plan],
 
 
 def _untrained(side: ModelConfig, seeds: list[int]) -> ModelConfig:
+    if isinstance(side, ArraysConfig):
+        return side
     bare = replace(architecture(side), seeds=replace(side.seeds, init=seeds, order=None))
     if isinstance(bare, RecipeConfig):
         return replace(bare, training=replace(bare.training, epochs=0))

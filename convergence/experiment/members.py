@@ -15,7 +15,8 @@ from omegaconf.errors import OmegaConfBaseException
 from convergence.experiment.compose import compose, conf_folder
 from convergence.experiment.config import PopulationConfig
 from convergence.models import patterns
-from convergence.models.options import Library, LibraryConfig, ModelConfig, RecipeConfig, SeedsConfig
+from convergence.models.options import ArraysConfig, Library, LibraryConfig, ModelConfig, RecipeConfig, SeedsConfig
+from convergence.models.recordings.files import files_of
 from convergence.models.seeds import named
 from convergence.system.errors import UserError
 from convergence.system.options import check
@@ -42,6 +43,8 @@ def members(config: ModelConfig) -> list[ModelConfig]:
             replace(config, seeds=SeedsConfig([init], None if config.seeds.order is None else [order]))
             for init, order in named(config.seeds)
         ]
+    if isinstance(config, ArraysConfig):
+        return [replace(config, files={name: str(path)}) for name, path in files_of(config).items()]
     assert isinstance(config, LibraryConfig)
     alone = replace(config, weights=None, checkpoints=None, seeds=SeedsConfig(config.seeds.init[:1]))
     pretrained: list[ModelConfig] = [replace(alone, weights=[one]) for one in config.weights or []]
@@ -54,6 +57,8 @@ def label(member: ModelConfig) -> str:
     if isinstance(member, LibraryConfig) and (member.weights or member.checkpoints):
         runs = patterns.runs(patterns.listed(member.checkpoints))
         return f"{member.name} {' '.join([*(member.weights or []), *(run.name for run in runs)])}"
+    if isinstance(member, ArraysConfig):
+        return f"{member.name} {' '.join(files_of(member))}"
     kind = "seed" if isinstance(member, RecipeConfig) else "untrained"
     orders = member.seeds.order or member.seeds.init
     seeds = [f"{kind}{i}" + (f"-order{o}" if o != i else "") for i, o in zip(member.seeds.init, orders, strict=True)]
@@ -62,12 +67,17 @@ def label(member: ModelConfig) -> str:
 
 def architecture(member: ModelConfig) -> ModelConfig:
     """What members of one architecture have in common: everything but where their weights come from."""
+    if isinstance(member, ArraysConfig):
+        return replace(member, files=None)
     bare: Any = replace(member, seeds=SeedsConfig())
     return replace(bare, weights=None, checkpoints=None) if isinstance(bare, LibraryConfig) else bare
 
 
 def together(a: ModelConfig, b: ModelConfig) -> ModelConfig:
     """Two members of one architecture as one config."""
+    if isinstance(a, ArraysConfig):
+        assert isinstance(b, ArraysConfig)
+        return replace(a, files=_all_files(a, b))
     inits = [*a.seeds.init, *b.seeds.init]
     orders = None
     if a.seeds.order or b.seeds.order:
@@ -82,6 +92,15 @@ def together(a: ModelConfig, b: ModelConfig) -> ModelConfig:
         weights=[*(a.weights or []), *(b.weights or [])] or None,
         checkpoints=[*patterns.listed(a.checkpoints), *patterns.listed(b.checkpoints)] or None,
     )
+
+
+def _all_files(a: ArraysConfig, b: ArraysConfig) -> dict[str, str]:
+    """Those of both; two that were named apart from different others may have one name."""
+    files = {name: str(path) for one in (a, b) for name, path in files_of(one).items()}
+    if len(files) == len(files_of(a)) + len(files_of(b)):
+        return files
+    paths = [str(path) for one in (a, b) for path in files_of(one).values()]
+    return {name: str(path) for name, path in files_of(replace(a, files=paths)).items()}
 
 
 def _runs(checkpoints: Any) -> list[str]:
@@ -116,9 +135,11 @@ def _member(entry: Any, population: PopulationConfig) -> ModelConfig:
     """The typed config of one entry; what it leaves open is the population's."""
     options = _options(entry)
     choice = options.pop("model", None)
-    shared = {n: getattr(population, n) for n in ("layers", "units", "image_size")}
-    shared["seeds"] = dataclasses.asdict(population.seeds)
     base: Any = _choice(choice) if choice is not None else LibraryConfig()
+    shared: dict[str, Any] = {}
+    if not isinstance(base, ArraysConfig):  # a network's layers are no animal's areas
+        shared = {n: getattr(population, n) for n in ("layers", "units", "image_size")}
+        shared["seeds"] = dataclasses.asdict(population.seeds)
     try:
         typed = OmegaConf.structured(base)
         for name, value in shared.items():

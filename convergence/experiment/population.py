@@ -14,7 +14,7 @@ from itertools import product
 from convergence.axes.options import DepthConfig, TrainingAxisConfig
 from convergence.experiment.config import Config, Pairing, PopulationConfig
 from convergence.experiment.members import architecture, label, members, together
-from convergence.models.options import LibraryConfig, ModelConfig, SeedsConfig
+from convergence.models.options import ArraysConfig, LibraryConfig, ModelConfig, SeedsConfig
 from convergence.system import user_code
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
@@ -76,7 +76,7 @@ def _pairs(config: Config, met: Sequence[_Pair]) -> list[Config]:
     found = []
     for a, b in met:
         axis = config.axis
-        if isinstance(axis, DepthConfig) and axis.untrained and _pretrained(a) and _pretrained(b):
+        if isinstance(axis, DepthConfig) and axis.untrained and _apart(a, b):
             axis = replace(axis, untrained=False)
         if isinstance(axis, TrainingAxisConfig):
             axis = replace(axis, baselines=False)
@@ -95,12 +95,22 @@ def _baselines(config: Config, met: Sequence[_Pair]) -> list[Config]:
         return []
     found = []
     for a, b in met:
-        if _pretrained(a) and _pretrained(b):
-            x, y = sorted((architecture(a), architecture(b)), key=repr)
+        if _apart(a, b):
+            x, y = sorted((_untrained(a), _untrained(b)), key=repr)
             x, y = replace(x, seeds=SeedsConfig([0])), replace(y, seeds=SeedsConfig([1]))
             same = architecture(a) == architecture(b)
             found.append(replace(config, model=together(x, y) if same else x, against=None if same else y))
     return found
+
+
+def _apart(a: ModelConfig, b: ModelConfig) -> bool:
+    """Whether the pair's untrained state is that of many pairs: of architectures, or of one with a recording."""
+    return any(map(_pretrained, (a, b))) and all(_pretrained(one) or isinstance(one, ArraysConfig) for one in (a, b))
+
+
+def _untrained(member: ModelConfig) -> ModelConfig:
+    """Its architecture before training; a recording has no such state, and stays what it is."""
+    return member if isinstance(member, ArraysConfig) else architecture(member)
 
 
 def _pretrained(member: ModelConfig) -> bool:

@@ -13,15 +13,18 @@ import torch
 from convergence.activations.cache import Cached, Joined
 from convergence.activations.extract import entry_of, extract, values_per_stimulus
 from convergence.activations.loading import Clock, Loader
+from convergence.activations.recorded import Recorded
 from convergence.activations.streaming import Streamed
 from convergence.axes.comparison import Comparison, labels
 from convergence.experiment.config import Config
 from convergence.models.network import Network
 from convergence.models.options import Units
+from convergence.models.recordings.recording import Recording
 from convergence.stimuli.base import Stimuli
 from convergence.system.errors import UserError
 from convergence.system.progress import progress
 
+_Responses = Cached | Streamed | Recorded
 _log = logging.getLogger("convergence")
 _WORTH_A_WORD = 5.0  # seconds
 
@@ -36,7 +39,7 @@ class Representations:
         self._cfg, self._device = cfg, device
         self.clock = Clock()
         self._open: dict[
-            tuple[int, str], Cached | Streamed
+            tuple[int, str], _Responses
         ] = {}  # read and verified once, however many comparisons they enter
         self._extract_all(comparisons)
 
@@ -58,7 +61,10 @@ class Representations:
                 100 * self.clock.share,
             )
 
-    def _extract(self, network: Network, images: Stimuli, advance: Callable[[int], None]) -> Cached | Streamed:
+    def _extract(self, network: Network, images: Stimuli, advance: Callable[[int], None]) -> _Responses:
+        if isinstance(network, Recording):
+            advance(len(images))
+            return Recorded(network, images)
         cfg, cache = self._cfg, Path(self._cfg.cache)
         options: Any = {"batch_size": cfg.batch_size, "device": self._device, "clock": self.clock}
         if is_kept(network, images, cache, cfg.cache_gb):

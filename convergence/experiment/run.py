@@ -22,7 +22,7 @@ from convergence.axes.options import OodConfig, Protocol
 from convergence.experiment import population, status
 from convergence.experiment.config import Config
 from convergence.experiment.estimate import estimate
-from convergence.experiment.folder import metrics_of, run_folder
+from convergence.experiment.folder import dataset_of, metrics_of, run_folder
 from convergence.experiment.manifest import manifest
 from convergence.experiment.representations import Representations
 from convergence.models.network import Network
@@ -157,7 +157,7 @@ def _score(cfg: Config, comparison: Comparison, representations: Representations
             for condition, other, table in zip(comparison.conditions, others, tables, strict=True):
                 rows = _rows(comparison, other, table)
                 parts.append(rows.assign(condition=condition.name, level=condition.level, protocol=protocol.value))
-    return pd.concat(parts, ignore_index=True).assign(axis=cfg.axis.name, dataset=cfg.dataset.name)
+    return pd.concat(parts, ignore_index=True).assign(axis=cfg.axis.name, dataset=dataset_of(cfg))
 
 
 def _rows(comparison: Comparison, responses: tuple[Joined, Joined], table: pd.DataFrame) -> pd.DataFrame:
@@ -180,7 +180,7 @@ def _described(networks: Sequence[Network], responses: Joined) -> pd.DataFrame:
     """What the results say of each layer, by its label."""
     rows = {}
     for label, (i, layer) in labels(networks).items():
-        network = networks[i]
+        network, repeated = networks[i], getattr(responses.parts[i], "reliability", {})
         rows[label] = {
             "layer": layer,
             "depth": network.depths[layer],
@@ -190,5 +190,6 @@ def _described(networks: Sequence[Network], responses: Joined) -> pd.DataFrame:
             "step": network.step,
             "epoch": network.epoch,
             "accuracy": responses.parts[i].accuracy,
+            "reliability": float(repeated[layer].nanmean()) if layer in repeated else float("nan"),
         }
     return pd.DataFrame.from_dict(rows, orient="index").astype({"seed": "Int64", "step": "Int64"})

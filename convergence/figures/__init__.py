@@ -21,7 +21,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     """
     if table.empty:
         raise UserError(f"there are no rows to draw in {folder}: run the experiment first.")
-    from convergence.figures import depth, ood, stimuli_sweep, training
+    from convergence.figures import areas, depth, ood, stimuli_sweep, training
     from convergence.results import views as tables
 
     axes: dict[str, Callable[[pd.DataFrame, Path], list[Path]]] = {
@@ -29,6 +29,9 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
         "training": training.draw,
         "ood": ood.draw,
     }
+    recorded = tables.recorded(table)
+    paths = areas.draw(tables.observed(table[recorded]), folder) if recorded.any() else []
+    table = table[~recorded]
     by_axis = tables.observed(table).groupby("axis")
-    paths = [path for axis, rows in by_axis for path in axes[str(axis)](rows, folder)]
+    paths += [path for axis, rows in by_axis for path in axes[str(axis)](rows, folder)]
     return paths + stimuli_sweep.draw(table[table.axis == "depth"], folder)

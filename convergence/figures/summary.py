@@ -9,6 +9,7 @@ import pandas as pd
 
 from convergence.figures import depth, style
 from convergence.results import views as tables
+from convergence.results.areas import best_layers
 from convergence.results.divergence import LATE, REFIT, TRANSFER, Divergence, closure, correlation, divergences
 from convergence.results.rise import ACCURACY, ALL, Curve, Rise, rise
 from convergence.results.stimuli_sweep import curves
@@ -16,11 +17,14 @@ from convergence.results.stimuli_sweep import curves
 
 def summary(table: pd.DataFrame) -> str:
     """What the run found, axis by axis."""
+    recorded = tables.recorded(table)
+    areas = _areas(tables.observed(table[recorded])) if recorded.any() else []
+    table = table[~recorded]
     texts = {"depth": _depth, "training": _training, "ood": _ood}
     parts = [["", *texts[str(axis)](rows), ""] for axis, rows in tables.observed(table).groupby("axis")]
     chance = tables.chance(table[table.axis == "depth"])
     sweep = _sweep(table[table.axis == "depth"])
-    return "\n".join(line for part in [*parts, _chance(chance), sweep] for line in part)
+    return "\n".join(line for part in [areas, *parts, _chance(chance), sweep] for line in part)
 
 
 def _depth(table: pd.DataFrame) -> list[str]:
@@ -37,6 +41,19 @@ def _depth(table: pd.DataFrame) -> list[str]:
                 cells = f"{line[0]:>12.3f}{line[len(line) // 2]:>10.3f}{line[-1]:>12.3f}"
                 lines.append(f"{metric + title:<34}{cells}")
     return lines + _accuracies(trained)
+
+
+def _areas(table: pd.DataFrame) -> list[str]:
+    """Each area's best layer: its score, what it would be without noise, and the ceiling."""
+    lines = []
+    for (source, metric), part in best_layers(table).groupby(["source_model", "metric"], sort=False):
+        title = f"{source} → area, {metric}"
+        lines += ["", f"{title:<40}{'best layer':<18}{'score':>7}{'corrected':>11}", "-" * 79]
+        for row in part.itertuples():
+            corrected = "" if np.isnan(row.corrected) else f"{row.corrected:.3f}"
+            area = style.short(f"{row.target_model} {row.target_layer}", 38)
+            lines.append(f"{area:<40}{style.short(row.source_layer, 17):<18}{row.score:>7.3f}{corrected:>11}".rstrip())
+    return [*lines, "", "corrected: as of responses without noise, by their repeats.", ""]
 
 
 def _accuracies(trained: pd.DataFrame) -> list[str]:

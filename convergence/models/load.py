@@ -11,8 +11,9 @@ from torch import nn
 
 from convergence.models import recipes
 from convergence.models.network import Network, describe
-from convergence.models.options import LibraryConfig, ModelConfig, RecipeConfig
+from convergence.models.options import ArraysConfig, LibraryConfig, ModelConfig, RecipeConfig
 from convergence.models.preprocess import for_images
+from convergence.models.recordings.recording import recordings
 from convergence.models.seeds import labels, named
 from convergence.models.training import Images, train
 from convergence.models.training_folder import Checkpoint
@@ -39,6 +40,8 @@ def trajectories(
     UserError
         If a training run, its weights or its data set cannot be had.
     """
+    if isinstance(config, ArraysConfig):
+        return [[one] for one in recordings(config)]
     if isinstance(config, RecipeConfig):
         return _trained_here(config, dataset, folder, device)
     from convergence.models import library
@@ -50,8 +53,10 @@ def trajectories(
 def untrained(config: ModelConfig, trajectories: list[list[Network]]) -> list[Network]:
     """The same architecture before training: where the trajectories begin, else initialised from ``seeds.init``.
 
-    Images enter as they enter the trained ones.
+    Images enter as they enter the trained ones. Recordings have no such state, and are as they are.
     """
+    if isinstance(config, ArraysConfig):
+        return [run[-1] for run in trajectories]
     if all(run[0].is_untrained for run in trajectories):
         return [run[0] for run in trajectories]
     from convergence.models import library

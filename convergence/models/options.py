@@ -109,3 +109,14 @@ class LibraryConfig(ModelConfig):
     # Renames the weights in them: regular expression → replacement, one after the other, on every name. Of a list, the
     # element is taken whose number the first group has captured.
     key_map: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ArraysConfig(ModelConfig):
+    """Recorded responses; `layers` are patterns on the names of the arrays, in a file the areas."""
+
+    name: str = "recorded"
+    # .npz, .npy, .h5, .mat, .parquet, .safetensors or .nc files, or folders of .npy files, of (M, N) or, with repeats,
+    # (R, M, N) arrays and `stimulus_ids`: a path, a pattern, a list of these, or a mapping from names to paths.
+    files: Any = None
+    stimulus_ids: str | None = None  # a file of ids, one a line or .npy, for files that have none of their own

@@ -50,8 +50,8 @@ class Grid:
 
 
 def trained(table: pd.DataFrame, axis: str) -> pd.DataFrame:
-    """Observed rows of an axis between trained networks on undistorted stimuli; of the training axis, its end."""
-    rows = tables.networks(tables.observed(table[table.axis == axis]))
+    """Observed rows of an axis on undistorted stimuli between trained networks, no recordings; of training its end."""
+    rows = tables.networks(tables.observed(table[(table.axis == axis) & ~tables.recorded(table)]))
     rows = rows[
         (rows.condition.isna() | (rows.condition == "wd")) & ~((rows.source_step == 0) & (rows.target_step == 0))
     ]

@@ -38,6 +38,14 @@ _KNOWN = {  # title, and what the figure shows
         "Alignment and accuracy under shift",
         "Line chart: correlation over shifts of score with accuracy, against depth, by protocol.",
     ),
+    "areas_heatmaps": (
+        "All layers against all areas",
+        "Heat maps: held-out score from each layer to each recorded area, each area's best layer marked.",
+    ),
+    "areas_best": (
+        "The best layer of each area",
+        "Bar chart: held-out score of the layer that predicts each area best, with what its repeats allow.",
+    ),
     "training_time": (
         "Each point of training against each other",
         "Heat maps: held-out score between every two points of training of two networks, three layers.",
@@ -98,6 +106,12 @@ def _notes(rows: pd.DataFrame) -> list[str]:
             f"Layers of up to {int(units.max()):,} units were fitted on as few as {int(wide.n_train.min()):,} "
             "stimuli: where there are fewer stimuli than units, linear and Procrustes scores are low for that "
             "reason alone."
+        )
+    recorded = int(tables.recorded(rows).sum())
+    if recorded:
+        notes.append(
+            f"{recorded:,} rows have a recording at one end or both. The claims are about networks, their depth and "
+            "their training, and leave these rows out; the figures of areas show them."
         )
     return notes
 

@@ -38,9 +38,10 @@ SCHEMA = pa.schema(
         ("null", _TEXT),
         *((name, _WHOLE) for name in ("draw", "draws")),
         *((name, _REAL) for name in ("p_value", "p_value_max", "null_quantile", "score_calibrated")),
+        *((name, _REAL) for name in ("target_reliability", "score_corrected")),
     ]
 )
-_ADDED = ("draws", "p_value_max")  # columns that older files lack
+_ADDED = ("draws", "p_value_max", "target_reliability", "score_corrected")  # columns that older files lack
 
 
 def conform(table: pd.DataFrame) -> pa.Table:

@@ -34,10 +34,18 @@ def of_fewer_stimuli(table: pd.DataFrame) -> pd.Series:
 
 def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of trained and of untrained pairs; where nothing is trained, the untrained ones are the subject."""
-    untrained = (table.source_step == 0) & (table.target_step == 0)
+    before, area = ({e: table[f"{e}_{of}"] for e in _ENDS} for of in ("step", "depth"))
+    untrained = (before["source"] == 0) & (before["target"] == 0)
+    for end, other in (_ENDS, _ENDS[::-1]):  # a recording has no untrained state of its own
+        untrained |= (before[end] == 0) & area[other].isna()
     if untrained.all():
         return table, table[~untrained]
     return table[~untrained], table[untrained]
+
+
+def recorded(table: pd.DataFrame) -> pd.Series:
+    """Which rows have a recording at either end: its areas have names, and no depth."""
+    return table.source_depth.isna() | table.target_depth.isna()
 
 
 def corresponding(table: pd.DataFrame) -> pd.DataFrame:
