@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from convergence.alignment.arrays import Arrays
+from convergence.alignment.arrays import Arrays, drop
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.metrics.catalogue import MEASURES, METRICS
 from convergence.alignment.moments.accumulate import Pair
@@ -20,8 +20,8 @@ Array = Any  # numpy array or torch tensor
 
 
 def align(
-    x: Mapping[str, Array],
-    y: Mapping[str, Array],
+    x: Mapping[str, Array] | Array,
+    y: Mapping[str, Array] | Array,
     *,
     metrics: Sequence[str] = METRICS,
     folds: int = 5,
@@ -37,13 +37,15 @@ def align(
     alpha: float = 0.05,
     null_seed: int = 0,
     keep_draws: bool = False,
+    on_nan: Literal["raise", "drop_units", "drop_stimuli"] = "raise",
 ) -> pd.DataFrame:
     """Align two networks' layers under maps of growing freedom, and score the maps on held-out stimuli.
 
     Parameters
     ----------
-    x, y : mapping from layer name to responses, (M, N), or feature maps (M, C, H, W) that ``units`` reduces;
-        arrays or tensors of any float type, the same M stimuli in the same order everywhere.
+    x, y : one array of responses (M, N), or a mapping from layer name to such arrays, or to feature maps (M, C, H, W)
+        that ``units`` reduces: arrays, data frames or tensors of any real type and memory order, never written to. The
+        same M stimuli in the same order everywhere.
     metrics : of ``linear``, ``procrustes``, ``permutation`` and ``soft_matching`` (the default), and
         ``partial_soft_matching``, ``cca``, ``pwcca``, ``cka``, ``rsa`` and ``mutual_knn``. Permutation gives no row for
         a pair of unequal widths; the last three fit nothing and are read off the held-out fold alone.
@@ -60,6 +62,10 @@ def align(
     draws, null_seed : how many draws of each null, and the seed that they follow from.
     alpha : the level of ``null_quantile``.
     keep_draws : also one row for each draw.
+    on_nan : what becomes of NaN and infinity. ``raise``; ``drop_units``: a unit that has one is left out, and counted
+        in dead_x or dead_y; ``drop_stimuli``: a stimulus with one anywhere, on either side, is left out of everything,
+        so that n_train and n_test shrink. ``DataFrame.attrs`` has ``dropped_units`` (by side and layer) or
+        ``dropped_stimuli``.
 
     Returns
     -------
@@ -88,8 +94,10 @@ def align(
         raise UserError(f"metrics is empty: choose from {', '.join(MEASURES)}.")
     _check_choice("null", null, ("none", *nulls.CHOICES))
     chance = nulls.Null(nulls.CHOICES[null], draws, alpha, null_seed, keep_draws) if null != "none" else None
+    _check_choice("on_nan", on_nan, ("raise", "drop_units", "drop_stimuli"))
     left, right = Arrays(x, "x", units), Arrays(y, "y", units)
-    return score(
+    dropped = drop(left, right, on_nan)
+    table = score(
         left,
         right,
         select_pairs(left, right, pairs),
@@ -102,6 +110,8 @@ def align(
         chunk=chunk,
         null=chance,
     )
+    table.attrs |= dropped
+    return table
 
 
 def select_pairs(x: Any, y: Any, pairs: str | Sequence[Pair]) -> list[Pair]:

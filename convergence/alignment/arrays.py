@@ -1,43 +1,47 @@
-"""Responses that lie in memory, as a Representation."""
+"""Responses that lie in memory, as a Representation; and what becomes of those that are not finite."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from convergence.alignment import inputs
 from convergence.alignment.units import reduce
 from convergence.system.errors import UserError
 
-Array = Any  # numpy array or torch tensor
-
 
 class Arrays:
-    """Responses that lie in memory, as a Representation."""
+    """Responses that lie in memory, as a Representation.
 
-    def __init__(self, responses: Mapping[str, Array], side: str, units: str = "center") -> None:
-        if not responses:
-            raise UserError(f"{side} has no layers: give a mapping from layer name to an (M, N) array.")
-        self._tensors: dict[str, Tensor] = {}
-        for name, values in responses.items():
-            tensor = values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.ascontiguousarray(values))
-            if tensor.is_complex() or tensor.ndim not in (2, 3, 4) or 0 in tensor.shape:
-                raise UserError(
-                    f"layer '{name}' of {side} has shape {tuple(tensor.shape)} and type {tensor.dtype}: "
-                    "give (M, N) or (M, C, H, W) real numbers."
-                )
-            self._tensors[name] = tensor if tensor.ndim == 2 else reduce(tensor, units)
-        self.layers = {name: t.shape[-1] for name, t in self._tensors.items()}
-        self.positions = {name: t.shape[1] if t.ndim == 3 else 1 for name, t in self._tensors.items()}
-        rows = {name: len(t) for name, t in self._tensors.items()}
+    Parameters
+    ----------
+    responses : a mapping from layer name to array or tensor, (M, N), or maps and tokens that ``units`` reduces; or one
+        array. Never written to.
+    side : ``x`` or ``y``, for messages.
+
+    Raises
+    ------
+    UserError
+        Naming the layer that is not of real numbers, or has another number of stimuli than the first.
+    """
+
+    def __init__(self, responses: Any, side: str, units: str = "center") -> None:
+        self.side = side
+        self._hold({name: reduce(tensor, units) for name, tensor in inputs.layers(responses, side).items()})
+
+    def _hold(self, tensors: dict[str, Tensor]) -> None:
+        self._tensors = tensors
+        self.layers = {name: t.shape[-1] for name, t in tensors.items()}
+        self.positions = {name: t.shape[1] if t.ndim == 3 else 1 for name, t in tensors.items()}
+        rows = {name: len(t) for name, t in tensors.items()}
         first = next(iter(rows))
         for name, n in rows.items():
             if n != rows[first]:
                 raise UserError(
-                    f"layer '{name}' of {side} has {n} rows and '{first}' has {rows[first]}: "
+                    f"layer '{name}' of {self.side} has {n} rows and '{first}' has {rows[first]}: "
                     "all layers must see the same stimuli."
                 )
         self.rows = rows[first]
@@ -47,3 +51,51 @@ class Arrays:
 
     def columns(self, name: str, start: int, stop: int) -> Tensor:
         return self._tensors[name][:, start:stop]
+
+    def finite_stimuli(self) -> Tensor:
+        """(M,) bool: the stimuli to which every unit of every layer has a finite response."""
+        found = [t.isfinite().reshape(len(t), -1).all(dim=1).cpu() for t in self._tensors.values()]
+        return torch.stack(found).all(dim=0)
+
+    def of_stimuli(self, kept: Tensor) -> Self:
+        """The same layers, of the stimuli that ``kept`` (M,) marks."""
+        self._hold({name: t[kept.to(t.device)] for name, t in self._tensors.items()})
+        return self
+
+    def without_units(self) -> dict[str, int]:
+        """Silence each unit that has a response that is not finite, so that it counts as dead; how many, by layer.
+
+        Raises
+        ------
+        UserError
+            If that silences all units of a layer.
+        """
+        dropped = {}
+        for name, t in self._tensors.items():
+            bad = ~t.isfinite().reshape(-1, t.shape[-1]).all(dim=0)
+            if bool(bad.all()):
+                raise UserError(
+                    f"layer '{name}' of {self.side} has no unit without a NaN or infinity: mend its responses, or drop "
+                    'the stimuli (on_nan="drop_stimuli").'
+                )
+            if count := int(bad.sum()):
+                dropped[name] = count
+                self._tensors[name] = t.masked_fill(bad, 0.0)
+        return dropped
+
+
+def drop(x: Arrays, y: Arrays, rule: str) -> dict[str, Any]:
+    """Apply ``on_nan`` to both sides alike; what was dropped, for ``DataFrame.attrs``."""
+    if rule == "raise":
+        return {}
+    if rule == "drop_units":
+        dropped: Mapping[str, dict[str, int]] = {side.side: side.without_units() for side in (x, y)}
+        return {"dropped_units": dict(dropped)}
+    if x.rows != y.rows:
+        return {}  # scoring says so
+    kept = x.finite_stimuli() & y.finite_stimuli()
+    if not bool(kept.any()):
+        raise UserError('no stimulus is without a NaN or infinity: mend the responses, or give on_nan="drop_units".')
+    if not bool(kept.all()):
+        x.of_stimuli(kept), y.of_stimuli(kept)
+    return {"dropped_stimuli": int((~kept).sum())}

@@ -60,9 +60,9 @@ def blocks(source: Columns, name: str, width: int, device: torch.device) -> Iter
     for start in range(0, source.layers[name], width):
         stop = min(start + width, source.layers[name])
         read = source.columns(name, start, stop)
-        block = read.to(device, torch.float64)
+        block = read.to(device, torch.float64)  # the caller's own memory, where it is that already
         first = block[0].clone()
-        block -= first
+        block = block - first
         if not bool(torch.isfinite(block.sum())):
             check_finite(name, read, 0)
         yield slice(start, stop), block, first
