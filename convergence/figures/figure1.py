@@ -12,7 +12,8 @@ import pandas as pd
 
 from convergence.figures import depth, style
 from convergence.results import views as tables
-from convergence.results.divergence import REFIT, TRANSFER, correlation, divergences
+from convergence.results.accuracy import correlation
+from convergence.results.divergence import REFIT, TRANSFER, divergences
 from convergence.results.rise import ACCURACY, ALL, rise, same_point
 
 _log = logging.getLogger("convergence")

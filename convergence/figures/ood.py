@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from convergence.figures import style
-from convergence.results.divergence import REFIT, TRANSFER, Divergence, closure, correlation, divergences
+from convergence.results.accuracy import correlation
+from convergence.results.divergence import REFIT, TRANSFER, Divergence, closure, divergences
 from convergence.system.files import write_atomic
 
 _LOOKS = {

@@ -9,8 +9,9 @@ import pandas as pd
 
 from convergence.figures import depth, style
 from convergence.results import views as tables
+from convergence.results.accuracy import correlation
 from convergence.results.areas import best_layers
-from convergence.results.divergence import LATE, REFIT, TRANSFER, Divergence, closure, correlation, divergences
+from convergence.results.divergence import LATE, REFIT, TRANSFER, Divergence, closure, divergences
 from convergence.results.rise import ACCURACY, ALL, Curve, Rise, rise
 from convergence.results.stimuli_sweep import curves
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from convergence.results import uncertainty
 from convergence.results import views as tables
@@ -22,8 +22,8 @@ from convergence.stimuli.shifts import SHIFTS
 
 REFIT, TRANSFER = "refit", "transfer"
 LATE = 2 / 3  # relative depth from which layers are called late
-_SIGNIFICANT = 0.05
-LEAST_SHIFTS = 5  # points below which a correlation tells nothing
+SIGNIFICANT = 0.05
+_LISTED = 12  # folds up to which every pattern of signs is listed
 
 Array = NDArray[np.float64]
 
@@ -80,20 +80,22 @@ class Divergence:
         """(layers,) one-sided p that the gap is not larger than nothing, corrected for the number of layers.
 
         Null: which of a fold's two scores, within distribution and under the shift, is which. Each fold's gap changes
-        its sign, in all layers at once, in all 2^K ways; a layer's studentized gap is compared with the largest one of
-        all layers (maxT, Westfall & Young 1993). Folds share training images, so that p is approximate. K = 5 folds
-        give no p below 1/32.
+        its sign, in all layers at once, in the patterns of :func:`signs`; a layer's studentized gap is compared with
+        the largest one of all layers (maxT, Westfall & Young 1993). Folds share training images, so that p is
+        approximate. K = 5 folds give no p below 1/32.
         """
-        chosen = self.beyond if shift is None else self.beyond[[self.shifts.index(shift)]]
-        gaps = self.within - _known_mean(chosen)
-        signs = np.array(list(product((1, -1), repeat=len(gaps))))  # the first is what was observed
-        draws = _studentized(signs[:, :, None] * gaps)
-        largest = np.fmax.reduce(draws, axis=1)
-        return np.where(np.isnan(draws[0]), np.nan, (largest[:, None] >= draws[0] - 1e-9).mean(axis=0))
+        if shift not in self._p:
+            chosen = self.beyond if shift is None else self.beyond[[self.shifts.index(shift)]]
+            self._p[shift] = _largest_p(self.within - _known_mean(chosen))
+        return self._p[shift]
+
+    @cached_property
+    def _p(self) -> dict[str | None, Array]:
+        return {}
 
     def onset(self, shift: str | None = None) -> int | None:
         """The first layer whose gap exceeds its null (of one shift, or of the mean over all), or None."""
-        exceeds = np.flatnonzero(self.gap_p(shift) <= _SIGNIFICANT)
+        exceeds = np.flatnonzero(self.gap_p(shift) <= SIGNIFICANT)
         return int(exceeds[0]) if len(exceeds) else None
 
 
@@ -104,12 +106,28 @@ def _known_mean(values: Array) -> Array:
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def _studentized(gaps: Array) -> Array:
-    """(..., layers) of gaps (..., folds, layers): mean over its standard error, which is never quite nothing."""
-    folds = gaps.shape[-2]
-    error = gaps.std(axis=-2, ddof=1) / np.sqrt(folds)
-    floor = 1e-6 + 1e-3 * np.abs(gaps).mean(axis=-2)
-    return gaps.mean(axis=-2) / np.maximum(error, floor)
+def signs(folds: int) -> Array:
+    """(patterns, folds) of ±1, the first of +1 alone: all 2^K up to K = 12 folds, beyond 4,096 that are drawn."""
+    if folds <= _LISTED:
+        return np.array(list(product((1.0, -1.0), repeat=folds)))
+    drawn = np.random.default_rng(folds).choice((1.0, -1.0), (2**_LISTED, folds))
+    drawn[0] = 1
+    return drawn
+
+
+def _largest_p(gaps: Array) -> Array:
+    """(layers,) share of the sign patterns under which the largest studentized gap reaches a layer's own.
+
+    ``gaps`` is (folds, layers). The standard error is never taken for quite nothing. Signs change no square, so all
+    patterns need one matrix product and no more memory than (patterns, layers).
+    """
+    folds = len(gaps)
+    means = signs(folds) @ gaps / folds
+    variance = np.maximum(np.square(gaps).sum(axis=0) - folds * means**2, 0) / (folds - 1)
+    drawn = means / np.maximum(np.sqrt(variance / folds), 1e-6 + 1e-3 * np.abs(gaps).mean(axis=0))
+    largest = np.sort(np.fmax.reduce(drawn, axis=1))
+    reached = len(largest) - np.searchsorted(largest, drawn[0] - 1e-9)
+    return np.where(np.isnan(drawn[0]), np.nan, reached / len(largest))
 
 
 def divergences(table: pd.DataFrame) -> list[Divergence]:
@@ -196,7 +214,7 @@ def closure(refit: Divergence, transfer: Divergence) -> Closure:
     """(refit - transfer) / (within - transfer), of the means over shifts."""
     within = transfer.within.mean(axis=0)
     again, carried = refit.beyond.mean(axis=1), transfer.beyond.mean(axis=1)
-    there = transfer.gap_p() <= _SIGNIFICANT
+    there = transfer.gap_p() <= SIGNIFICANT
 
     def share(weights: Array) -> Array:
         """(..., layers) with the shifts weighted, (..., shifts)."""
@@ -204,94 +222,12 @@ def closure(refit: Divergence, transfer: Divergence) -> Closure:
             return (weights @ (again - carried)) / (within - weights @ carried)
 
     whole = share(np.full(len(again), 1 / len(again)))
-    return Closure(*(np.where(there, numbers, np.nan) for numbers in (whole, *_over_shifts(whole, share, len(again)))))
+    return Closure(*(np.where(there, numbers, np.nan) for numbers in (whole, *over_shifts(whole, share, len(again)))))
 
 
-def _over_shifts(value: Array, statistic: Callable[[Array], Array], shifts: int) -> tuple[Array, Array]:
+def over_shifts(value: Array, statistic: Callable[[Array], Array], shifts: int) -> tuple[Array, Array]:
     """Ends of the 95 % interval of a statistic of weights (..., shifts), each shift left out in turn."""
     if shifts < 3:
         return np.full_like(value, np.nan), np.full_like(value, np.nan)
     left_out = (1 - np.eye(shifts)) / (shifts - 1)
     return uncertainty.interval(value, *uncertainty.jackknife(statistic(left_out), [0] * shifts))
-
-
-# ---------------------------------------------------------------- alignment and accuracy
-
-
-@dataclass(frozen=True)
-class Correlation:
-    """Alignment with accuracy over shifts, (layers,) each; NaN throughout where there is no number, with the reason.
-
-    ``low`` and ``high`` are the ends of a 95 % interval of Pearson's r over shifts, found on Fisher's z; ``points`` is
-    the number of shifts, ``pairs`` of pairs of networks that the correlations are pooled over.
-    """
-
-    pearson: Array
-    spearman: Array
-    low: Array
-    high: Array
-    points: int
-    pairs: int
-    reason: str = ""
-
-
-def correlation(found: Divergence) -> Correlation:
-    """Within each pair of networks over the shifts, then pooled: the mean of Fisher's z over pairs, turned back.
-
-    No number is given for fewer than five shifts, or where accuracy differs between shifts by no more than its
-    binomial error does (chi-squared at 5 %): at chance under every shift, above all.
-    """
-    points, pairs = len(found.shifts), len(found.accuracy)
-    reason = _why_no_correlation(found)
-    if reason:
-        nothing = np.full(len(found.layers), np.nan)
-        return Correlation(nothing, nothing, nothing, nothing, points, pairs, reason)
-    whole = np.full((1, points), 1 / points)
-    ranks = (stats.rankdata(found.by_pair, axis=1), stats.rankdata(found.accuracy, axis=1))
-    z = _pooled(found.by_pair, found.accuracy, whole)[0]
-    low, high = _over_shifts(z, lambda weights: _pooled(found.by_pair, found.accuracy, weights), points)
-    return Correlation(
-        pearson=np.tanh(z),
-        spearman=np.tanh(_pooled(*ranks, whole)[0]),
-        low=np.tanh(low),
-        high=np.tanh(high),
-        points=points,
-        pairs=pairs,
-    )
-
-
-def _why_no_correlation(found: Divergence) -> str:
-    if len(found.shifts) < LEAST_SHIFTS:
-        return f"{len(found.shifts)} shifts are too few"
-    if np.isnan(found.accuracy).any():
-        return "accuracy is not known"
-    if not differs(found.accuracy.mean(axis=0), found.stimuli):
-        return "accuracy is the same under all shifts, to within its error"
-    return ""
-
-
-def differs(accuracy: Array, stimuli: int) -> bool:
-    """Whether accuracies (shifts,) differ by more than their binomial error (chi-squared at 5 %)."""
-    middle = accuracy.mean()
-    error = middle * (1 - middle) / stimuli
-    if error == 0:
-        return False
-    return bool(((accuracy - middle) ** 2).sum() / error >= stats.chi2.ppf(1 - _SIGNIFICANT, len(accuracy) - 1))
-
-
-def _pooled(alignment: Array, accuracy: Array, weights: Array) -> Array:
-    """(draws, layers): Fisher's z of weighted Pearson r over shifts in each pair, the mean over pairs.
-
-    alignment is (pairs, shifts, layers), accuracy (pairs, shifts), weights (draws, shifts). NaN without any spread.
-    """
-    z = np.zeros((len(weights), alignment.shape[2]))
-    for scores, right in zip(alignment, accuracy, strict=True):
-        mean_x, mean_y = weights @ scores, weights @ right
-        covariance = (weights * right) @ scores - mean_x * mean_y[:, None]
-        spread_x = weights @ scores**2 - mean_x**2
-        spread_y = weights @ right**2 - mean_y**2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            r = covariance / np.sqrt(spread_x * spread_y[:, None])
-        r = np.where((spread_x > 1e-12) & (spread_y[:, None] > 1e-12), r, np.nan)
-        z += np.arctanh(np.clip(r, -0.999999, 0.999999))
-    return z / len(alignment)

@@ -13,7 +13,8 @@ from scipy.stats import pearsonr
 
 from convergence.report.claims import CLAIMS, hierarchy
 from convergence.report.evidence import Claim, Evidence, Verdict, directed, holm, judge
-from convergence.results.divergence import correlation, divergences
+from convergence.results.accuracy import correlation
+from convergence.results.divergence import divergences
 from convergence.results.uncertainty import Estimate
 from tests.support import synthetic
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from scipy import stats
 from convergence import figures
 from convergence.figures.summary import summary
 from convergence.results import table as results
-from convergence.results.divergence import Divergence, averaged, closure, correlation, divergences
+from convergence.results.accuracy import correlation
+from convergence.results.divergence import Divergence, averaged, closure, divergences
 from convergence.stimuli.shifts import SHIFTS
 
 LAYERS = 6
@@ -98,6 +100,22 @@ def test_p_of_the_largest_gap_is_valid_where_there_is_no_gap() -> None:
     rng = np.random.default_rng(0)
     least = np.array([made(rng.normal(size=(1, 5, 6))).gap_p().min() for _ in range(600)])
     assert (least <= 0.0625).mean() < 0.0625 + 2 * np.sqrt(0.0625 * 0.9375 / 600)
+
+
+@pytest.mark.parametrize("folds", [13, 20, 50])
+def test_many_folds_are_tested_on_drawn_signs_in_little_time_and_memory(folds: int) -> None:
+    rng = np.random.default_rng(0)
+    gaps = rng.normal(size=(1, folds, 30))
+    assert (made(gaps).gap_p() > 0.05).all()
+    np.testing.assert_allclose(made(gaps - 2).gap_p(), 1 / 4096, atol=1e-3)  # two standard deviations
+
+
+def test_the_p_of_a_gap_is_that_of_all_signs_written_out() -> None:
+    gaps = np.random.default_rng(1).normal(0.3, 1, size=(6, 4))
+    patterns = np.array(list(product((1, -1), repeat=6)))[:, :, None] * gaps
+    drawn = patterns.mean(axis=1) / (patterns.std(axis=1, ddof=1) / np.sqrt(6))
+    expected = (drawn.max(axis=1)[:, None] >= drawn[0] - 1e-9).mean(axis=0)
+    np.testing.assert_allclose(made(-gaps[None]).gap_p(), expected)
 
 
 def made(beyond: np.ndarray, accuracy: np.ndarray | None = None) -> Divergence:

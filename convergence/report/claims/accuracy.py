@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from convergence.report.claims.shifted import MISSING, Places, Shifted, estimate, read
 from convergence.report.evidence import Evidence, Part, directed
 from convergence.report.grid import basis
-from convergence.results.divergence import LEAST_SHIFTS, differs
+from convergence.results.accuracy import LEAST_SHIFTS, differs
 from convergence.results.uncertainty import Array
 
 TEXT = "alignment goes with accuracy under shift in late layers only"
