@@ -107,7 +107,7 @@ def test_many_folds_are_tested_on_drawn_signs_in_little_time_and_memory(folds: i
     rng = np.random.default_rng(0)
     gaps = rng.normal(size=(1, folds, 30))
     assert (made(gaps).gap_p() > 0.05).all()
-    np.testing.assert_allclose(made(gaps - 2).gap_p(), 1 / 4096, atol=1e-3)  # two standard deviations
+    assert (made(gaps - 2).gap_p() < 0.02).all()  # two standard deviations
 
 
 def test_the_p_of_a_gap_is_that_of_all_signs_written_out() -> None:
