@@ -36,7 +36,7 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     # Recordings have no untrained state, and stand beside the untrained networks as they are.
     states = [network for pair in trained for network in pair if not isinstance(network, Recording)]
     if config.axis.untrained and not all(network.is_untrained for network in states):
-        before = [models.untrained(side, group) for side, group in zip(sides, groups, strict=True)]
+        before = [models.untrained(side, group, config.dataset) for side, group in zip(sides, groups, strict=True)]
         named.append(("untrained", pairs_of(before)))
     whole = [
         compare(f"{name}-{i:03d}", [x], [y], [(0, 0)], config.axis.pairs, images)

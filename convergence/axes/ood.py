@@ -33,7 +33,9 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     groups = [models.trajectories(side, config.dataset, folder=folder, device=device) for side in sides]
     named = {"trained": [[run[-1] for run in group] for group in groups]}
     if axis.untrained:
-        named["untrained"] = [models.untrained(side, group) for side, group in zip(sides, groups, strict=True)]
+        named["untrained"] = [
+            models.untrained(side, group, config.dataset) for side, group in zip(sides, groups, strict=True)
+        ]
     shifts = [(name, tuple(levels)) for name, levels in groupby(shifted, key=lambda condition: condition.name)]
     comparisons = []
     for kind, networks in named.items():

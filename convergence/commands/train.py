@@ -41,15 +41,17 @@ def train(words: Sequence[str]) -> int:
 def _train(cfg: Any) -> None:
     from convergence.commands.run import typed
     from convergence.models import load as models
-    from convergence.models.options import RecipeConfig
+    from convergence.models.options import is_trained_here
     from convergence.system.device import resolve_device
     from convergence.system.options import check
 
     made = typed(cfg)
     check(made)
     for side in filter(None, (made.model, made.against)):
-        if not isinstance(side, RecipeConfig):
-            raise UserError(f"{side.name} is not a recipe: only tiny_resnet, tiny_vgg and tiny_vit are trained here.")
+        if not is_trained_here(side):
+            raise UserError(
+                f"{side.name} is not trained here: choose a recipe without model.checkpoints, or model.train=true."
+            )
         place = Path(made.cache) / "networks"
         with showing_progress(made.progress):
             runs = models.trajectories(side, made.dataset, folder=place, device=resolve_device(made.device))

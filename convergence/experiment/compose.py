@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from convergence.alignment.options import MetricConfig, NullConfig
 from convergence.axes.options import DepthConfig, OodConfig, TrainingAxisConfig
 from convergence.experiment.config import Config, PopulationConfig
-from convergence.models.options import ArraysConfig, LibraryConfig, RecipeConfig
+from convergence.models.options import ArraysConfig, LibraryConfig, ModuleConfig, RecipeConfig
 from convergence.stimuli.options import DatasetConfig, FilesConfig, ShapesConfig
 
 _SCHEMAS: dict[str, dict[str, type]] = {
@@ -22,6 +22,7 @@ _SCHEMAS: dict[str, dict[str, type]] = {
     "schema/model": {
         "recipe": RecipeConfig,
         "library": LibraryConfig,
+        "module": ModuleConfig,
         "arrays": ArraysConfig,
         "population": PopulationConfig,
     },

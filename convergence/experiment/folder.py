@@ -14,7 +14,7 @@ from convergence.axes.recorded import without_images
 from convergence.experiment import population
 from convergence.experiment.config import Config
 from convergence.models import patterns
-from convergence.models.options import ArraysConfig, LibraryConfig
+from convergence.models.options import ArchitectureConfig, ArraysConfig
 from convergence.models.recordings.files import contents, files_of
 from convergence.stimuli.recorded import NAME
 from convergence.system import user_code
@@ -77,7 +77,7 @@ def _files(side: Any) -> list[str]:
     if isinstance(side, ArraysConfig):
         beside = [side.stimulus_ids] if side.stimulus_ids else []
         return [*beside, *(str(p) for path in files_of(side).values() for p in contents(path))]
-    if not isinstance(side, LibraryConfig):
+    if not isinstance(side, ArchitectureConfig):
         return []
     return [str(file.path) for run in patterns.runs(patterns.listed(side.checkpoints)) for file in run.files]
 

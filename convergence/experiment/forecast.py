@@ -14,7 +14,7 @@ from convergence.axes.options import DepthConfig, OodConfig, Pairs, TrainingAxis
 from convergence.experiment.config import Config
 from convergence.experiment.estimate import Estimate, duration, estimate
 from convergence.experiment.members import architecture, label, members, together
-from convergence.models.options import ArraysConfig, LibraryConfig, ModelConfig, RecipeConfig
+from convergence.models.options import ArchitectureConfig, ArraysConfig, ModelConfig, is_trained_here
 from convergence.models.training import checkpoint_steps, steps_per_epoch
 from convergence.stimuli import load as stimuli
 
@@ -88,9 +88,9 @@ def _untrained(side: ModelConfig, seeds: list[int]) -> ModelConfig:
     if isinstance(side, ArraysConfig):
         return side
     bare = replace(architecture(side), seeds=replace(side.seeds, init=seeds, order=None))
-    if isinstance(bare, RecipeConfig):
+    if is_trained_here(bare):
+        assert isinstance(bare, ArchitectureConfig)
         return replace(bare, training=replace(bare.training, epochs=0))
-    assert isinstance(bare, LibraryConfig)
     return bare
 
 
@@ -103,7 +103,8 @@ def _points(run: Config) -> int:
         return 1
     if axis.checkpoints:
         return len(axis.checkpoints)
-    if not isinstance(run.model, RecipeConfig):
+    if not is_trained_here(run.model):
         return 2
+    assert isinstance(run.model, ArchitectureConfig)
     images = run.dataset.train_images or len(stimuli.load(run.dataset, "train"))
     return len(checkpoint_steps(run.model.training, steps_per_epoch(run.model.training, images)))

@@ -15,7 +15,16 @@ from omegaconf.errors import OmegaConfBaseException
 from convergence.experiment.compose import compose, conf_folder
 from convergence.experiment.config import PopulationConfig
 from convergence.models import patterns
-from convergence.models.options import ArraysConfig, Library, LibraryConfig, ModelConfig, RecipeConfig, SeedsConfig
+from convergence.models.options import (
+    ArchitectureConfig,
+    ArraysConfig,
+    Library,
+    LibraryConfig,
+    ModelConfig,
+    RecipeConfig,
+    SeedsConfig,
+    is_trained_here,
+)
 from convergence.models.recordings.files import files_of
 from convergence.models.seeds import named
 from convergence.system.errors import UserError
@@ -38,28 +47,28 @@ def members(config: ModelConfig) -> list[ModelConfig]:
             if one in found[:i]:
                 raise UserError(f"model.members names {label(one)} twice: name each network once.")
         return found
-    if isinstance(config, RecipeConfig):
+    if is_trained_here(config):
         return [
             replace(config, seeds=SeedsConfig([init], None if config.seeds.order is None else [order]))
             for init, order in named(config.seeds)
         ]
     if isinstance(config, ArraysConfig):
         return [replace(config, files={name: str(path)}) for name, path in files_of(config).items()]
-    assert isinstance(config, LibraryConfig)
-    alone = replace(config, weights=None, checkpoints=None, seeds=SeedsConfig(config.seeds.init[:1]))
-    pretrained: list[ModelConfig] = [replace(alone, weights=[one]) for one in config.weights or []]
+    assert isinstance(config, ArchitectureConfig)
+    alone: Any = replace(architecture(config), seeds=SeedsConfig(config.seeds.init[:1]))
+    pretrained: list[ModelConfig] = [replace(alone, weights=[one]) for one in _weights(config)]
     own: list[ModelConfig] = [replace(alone, checkpoints=[one]) for one in _runs(config.checkpoints)]
     return pretrained + own or [replace(alone, seeds=SeedsConfig([seed])) for seed in config.seeds.init]
 
 
 def label(member: ModelConfig) -> str:
     """For people, and for the names of folders: ``tiny_vgg seed0``, ``resnet18 IMAGENET1K_V1``."""
-    if isinstance(member, LibraryConfig) and (member.weights or member.checkpoints):
-        runs = patterns.runs(patterns.listed(member.checkpoints))
-        return f"{member.name} {' '.join([*(member.weights or []), *(run.name for run in runs)])}"
+    if is_pretrained(member):
+        runs = patterns.runs(patterns.listed(getattr(member, "checkpoints", None)))
+        return f"{member.name} {' '.join([*_weights(member), *(run.name for run in runs)])}"
     if isinstance(member, ArraysConfig):
         return f"{member.name} {' '.join(files_of(member))}"
-    kind = "seed" if isinstance(member, RecipeConfig) else "untrained"
+    kind = "seed" if is_trained_here(member) else "untrained"
     orders = member.seeds.order or member.seeds.init
     seeds = [f"{kind}{i}" + (f"-order{o}" if o != i else "") for i, o in zip(member.seeds.init, orders, strict=True)]
     return f"{member.name} {' '.join(seeds)}"
@@ -70,7 +79,20 @@ def architecture(member: ModelConfig) -> ModelConfig:
     if isinstance(member, ArraysConfig):
         return replace(member, files=None)
     bare: Any = replace(member, seeds=SeedsConfig())
-    return replace(bare, weights=None, checkpoints=None) if isinstance(bare, LibraryConfig) else bare
+    if isinstance(bare, LibraryConfig):
+        bare = replace(bare, weights=None)
+    if isinstance(bare, RecipeConfig):
+        bare = replace(bare, train=is_trained_here(bare))
+    return replace(bare, checkpoints=None) if isinstance(bare, ArchitectureConfig) else bare
+
+
+def is_pretrained(member: ModelConfig) -> bool:
+    """Whether its weights were trained elsewhere."""
+    return bool(_weights(member) or getattr(member, "checkpoints", None))
+
+
+def _weights(member: ModelConfig) -> list[str]:
+    return list(member.weights or []) if isinstance(member, LibraryConfig) else []
 
 
 def together(a: ModelConfig, b: ModelConfig) -> ModelConfig:
@@ -82,16 +104,13 @@ def together(a: ModelConfig, b: ModelConfig) -> ModelConfig:
     orders = None
     if a.seeds.order or b.seeds.order:
         orders = [*(a.seeds.order or a.seeds.init), *(b.seeds.order or b.seeds.init)]
-    if not isinstance(a, LibraryConfig):
+    if not (is_pretrained(a) or is_pretrained(b)):
         return replace(a, seeds=SeedsConfig(inits, orders))
-    assert isinstance(b, LibraryConfig)
-    trained = bool(a.weights or a.checkpoints or b.weights or b.checkpoints)
-    return replace(
-        a,
-        seeds=SeedsConfig(a.seeds.init if trained else inits),
-        weights=[*(a.weights or []), *(b.weights or [])] or None,
-        checkpoints=[*patterns.listed(a.checkpoints), *patterns.listed(b.checkpoints)] or None,
-    )
+    assert isinstance(a, ArchitectureConfig)
+    assert isinstance(b, ArchitectureConfig)
+    checkpoints = [*patterns.listed(a.checkpoints), *patterns.listed(b.checkpoints)] or None
+    both: Any = replace(a, seeds=SeedsConfig(a.seeds.init), checkpoints=checkpoints)
+    return replace(both, weights=[*_weights(a), *_weights(b)] or None) if isinstance(a, LibraryConfig) else both
 
 
 def _all_files(a: ArraysConfig, b: ArraysConfig) -> dict[str, str]:
@@ -149,7 +168,7 @@ def _member(entry: Any, population: PopulationConfig) -> ModelConfig:
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"model.members: {entry} is not understood ({reason}): give {_FORMS}.") from None
-    if OmegaConf.is_missing(OmegaConf.structured(made), "name"):
+    if made.name in ("", "???"):
         raise UserError(f"model.members: {entry} names no architecture: give {_FORMS}.")
     check(made, "model.members: ")
     return made

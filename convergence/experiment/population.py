@@ -13,8 +13,8 @@ from itertools import product
 
 from convergence.axes.options import DepthConfig, TrainingAxisConfig
 from convergence.experiment.config import Config, Pairing, PopulationConfig
-from convergence.experiment.members import architecture, label, members, together
-from convergence.models.options import ArraysConfig, LibraryConfig, ModelConfig, SeedsConfig
+from convergence.experiment.members import architecture, is_pretrained, label, members, together
+from convergence.models.options import ArraysConfig, ModelConfig, SeedsConfig
 from convergence.system import user_code
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
@@ -105,16 +105,14 @@ def _baselines(config: Config, met: Sequence[_Pair]) -> list[Config]:
 
 def _apart(a: ModelConfig, b: ModelConfig) -> bool:
     """Whether the pair's untrained state is that of many pairs: of architectures, or of one with a recording."""
-    return any(map(_pretrained, (a, b))) and all(_pretrained(one) or isinstance(one, ArraysConfig) for one in (a, b))
+    return any(map(is_pretrained, (a, b))) and all(
+        is_pretrained(one) or isinstance(one, ArraysConfig) for one in (a, b)
+    )
 
 
 def _untrained(member: ModelConfig) -> ModelConfig:
     """Its architecture before training; a recording has no such state, and stays what it is."""
     return member if isinstance(member, ArraysConfig) else architecture(member)
-
-
-def _pretrained(member: ModelConfig) -> bool:
-    return isinstance(member, LibraryConfig) and bool(member.weights or member.checkpoints)
 
 
 def _dedupe(configs: list[Config]) -> list[Config]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,16 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convergence.models import checkpoints, hub, patterns
-from convergence.models.network import Network, describe
+from convergence.models import hub, own
+from convergence.models.architecture import Architecture, normalisation
+from convergence.models.images import common_size
+from convergence.models.network import Network
 from convergence.models.options import Library, LibraryConfig
-from convergence.models.preprocess import PixelPreprocess, Preprocess, of_timm, of_torchvision
+from convergence.models.preprocess import PixelPreprocess, Preprocess, for_images, of_timm, of_torchvision
+from convergence.stimuli.base import Stimuli
 from convergence.stimuli.options import Transform
 from convergence.system import torchvision_ops
 from convergence.system.errors import UserError
-from convergence.system.hashing import hash_tensors
-
-_log = logging.getLogger("convergence")
 
 
 def names(library: Library) -> list[str]:
@@ -35,6 +34,38 @@ def names(library: Library) -> list[str]:
     import timm
 
     return sorted(timm.list_models())
+
+
+def architecture(config: LibraryConfig, transform: Transform | None = None) -> Architecture:
+    """The library's architecture.
+
+    Parameters
+    ----------
+    transform : how images become input, if not the model's own way.
+    """
+
+    def enter(model: nn.Module, weights: str) -> tuple[Preprocess, Tensor]:
+        preprocess, size = _preprocess(config, model, weights, transform)
+        return preprocess, torch.zeros(1, 3, size, size)
+
+    def enter_trained(stimuli: Stimuli) -> tuple[Preprocess, Tensor]:
+        """At the images' own size; of those that take one size alone, at that."""
+        _, example = enter(_create(config), "")
+        size = config.image_size or (None if _takes_any_size(config) else example.shape[-1])
+        if size is None and stimuli.pixels([0]) is None:
+            size = common_size(stimuli) or example.shape[-1]
+        mean, std = normalisation(config, PixelPreprocess.mean, PixelPreprocess.std)
+        preprocess = replace(for_images(stimuli, size, transform), mean=mean, std=std)
+        side = preprocess.size or preprocess.pixels(stimuli, [0]).shape[-1]
+        return preprocess, torch.zeros(1, 3, side, side)
+
+    return Architecture(
+        config=config,
+        create=partial(_create, config),
+        enter=enter,
+        enter_trained=enter_trained,
+        source=f"{config.library.value} {_sized(config)}",
+    )
 
 
 def trajectories(
@@ -54,73 +85,16 @@ def trajectories(
     UserError
         If there is no such architecture or weights, a download fails, or a checkpoint is of another architecture.
     """
+    made = architecture(config, transform)
     fetched = [(weights, _pretrained(config, weights)) for weights in config.weights or []]
-    found = [[_network(config, transform, weights, builder)] for weights, builder in fetched]
-    for number, run in enumerate(patterns.runs(patterns.listed(config.checkpoints))):
-        found.append(_trajectory(config, transform, run, number, from_start))
-    return found or [[network] for network in untrained(config, transform)]
+    found = [[made.network(weights, builder)] for weights, builder in fetched]
+    found += own.trajectories(made, from_start=from_start)
+    return found or [[network] for network in made.untrained()]
 
 
 def untrained(config: LibraryConfig, transform: Transform | None = None) -> list[Network]:
     """Networks initialised from ``seeds.init``."""
-    return [
-        _network(
-            config, transform, f"untrained{seed}", partial(_initialised, config, seed), seed=seed, step=0, epoch=0.0
-        )
-        for seed in config.seeds.init
-    ]
-
-
-def _trajectory(
-    config: LibraryConfig, transform: Transform | None, run: patterns.Run, number: int, from_start: bool
-) -> list[Network]:
-    """The checkpoints of one training run; layers and preprocessing are looked up once, for the first."""
-    first = run.files[0]
-    builder = partial(_own, config, first.path)
-    networks = [_network(config, transform, run.name, builder, run.seed, first.step, first.epoch)]
-    for file in run.files[1:]:
-        builder = partial(_own, config, file.path)
-        weights = hash_tensors(builder().state_dict())
-        networks.append(replace(networks[0], step=file.step, epoch=file.epoch, weights_hash=weights, builder=builder))
-    if from_start and not networks[0].is_untrained:
-        _log.warning(
-            "%s has no checkpoint before training: its rise is measured from a network of the same architecture, "
-            "initialised at random.",
-            run.name,
-        )
-        seed = number if run.seed is None else run.seed
-        builder = partial(_initialised, config, seed, _state(config, first.path)[1])
-        weights = hash_tensors(builder().state_dict())
-        networks.insert(0, replace(networks[0], step=0, epoch=0.0, weights_hash=weights, builder=builder))
-    return networks
-
-
-def _network(
-    config: LibraryConfig,
-    transform: Transform | None,
-    weights: str,
-    builder: Callable[[], nn.Module],
-    seed: int | None = None,
-    step: int | None = None,
-    epoch: float | None = None,
-) -> Network:
-    model = builder().eval()
-    preprocess, size = _preprocess(config, model, weights, transform)
-    layers, units = describe(model, torch.zeros(1, 3, size, size), config.layers, config.units, config.name)
-    return Network(
-        model=config.name,
-        weights=weights,
-        seed=seed,
-        step=step,
-        epoch=epoch,
-        weights_hash=hash_tensors(model.state_dict()),
-        layers=layers,
-        units=units,
-        preprocess=preprocess,
-        classes=None,
-        builder=builder,
-        precision=config.precision,
-    )
+    return architecture(config, transform).untrained()
 
 
 def _create(config: LibraryConfig, classes: int | None = None) -> nn.Module:
@@ -157,24 +131,9 @@ def _sized(config: LibraryConfig) -> dict[str, Any]:
     return {"img_size": config.image_size} if known is not None and known.fixed_input_size else {}
 
 
-def _initialised(config: LibraryConfig, seed: int, classes: int | None = None) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return _create(config, classes)
-
-
-def _own(config: LibraryConfig, path: Path) -> nn.Module:
-    state, classes = _state(config, path)
-    model = _create(config, classes)
-    checkpoints.load(model, state, path, config.name)
-    return model
-
-
-def _state(config: LibraryConfig, path: Path) -> tuple[dict[str, Tensor], int | None]:
-    """The file's weights, and how many classes they have where the architecture has another number."""
-    expected = _create(config).state_dict()
-    state = checkpoints.strip(checkpoints.rename(checkpoints.read(path), config.key_map), expected)
-    return state, checkpoints.outputs(state, expected)
+def _takes_any_size(config: LibraryConfig) -> bool:
+    """Whether the architecture takes images of any size; those that don't are made for the one asked for."""
+    return not _sized(replace(config, image_size=config.image_size or 1))
 
 
 def _pretrained(config: LibraryConfig, weights: str) -> Callable[[], nn.Module]:
@@ -243,14 +202,15 @@ def _preprocess(
 
         entries = models.get_model_weights(config.name)
         entry = entries[weights] if weights in entries.__members__ else entries["DEFAULT"]  # type: ignore[misc]
-        own: Preprocess = of_torchvision(entry.transforms())
+        theirs = of_torchvision(entry.transforms())
         size = entry.transforms().crop_size[0]
     else:
         from timm.data import resolve_data_config
 
         data = resolve_data_config({}, model=model)
-        own, size = of_timm(data), data["input_size"][-1]
+        theirs, size = of_timm(data), data["input_size"][-1]
+    mean, std = normalisation(config, tuple(theirs.mean), tuple(theirs.std))
     if config.image_size is None and transform is None:
-        return own, size
+        return replace(theirs, mean=mean, std=std), size
     size = config.image_size or size
-    return PixelPreprocess(size, own.mean, own.std, stretch=transform is Transform.stretch), size
+    return PixelPreprocess(size, mean, std, stretch=transform is Transform.stretch), size

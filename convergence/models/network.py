@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from convergence.models.epochs import is_untrained
 from convergence.models.layers import Layer, choose
 from convergence.models.options import Precision, Units
 from convergence.models.preprocess import Preprocess
@@ -50,7 +51,7 @@ class Network:
 
     @property
     def is_untrained(self) -> bool:
-        return self.step == 0 or self.epoch == 0
+        return is_untrained(self.step, self.epoch)
 
     def __str__(self) -> str:
         """For people: which network, and how far it is trained where that tells something."""

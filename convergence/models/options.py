@@ -91,24 +91,36 @@ class ModelConfig(Paths):
 
 
 @dataclass
-class RecipeConfig(ModelConfig):
-    """An architecture of ours, trained here from seeds."""
+class ArchitectureConfig(ModelConfig):
+    """An architecture that takes the user's weights, and that can be trained here from seeds."""
 
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    # The user's files: a path, a pattern such as runs/seed_{seed}/epoch_{epoch}.pth, package:NAME/FILE for one inside
+    # of an installed Python package, or a list of these.
+    checkpoints: Any = path()
+    weights_key: str | None = None  # which weights, where a file holds several: state_dict_ema, teacher, encoder_q
+    # Renames the weights in them: regular expression → replacement, one after the other, on every name; "!" drops what
+    # matches. Of a list, the element is taken whose number the first group has captured. On the command line a list:
+    # ["^_conv_stem=>conv_stem","^queue=>!"]
+    key_map: Any = field(default_factory=dict)
+    mean: list[float] | None = None  # of the input's normalisation, for red, green, blue in 0–1; null: the model's own
+    std: list[float] | None = None
 
 
 @dataclass
-class LibraryConfig(ModelConfig):
+class RecipeConfig(ArchitectureConfig):
+    """An architecture of ours, trained here from seeds, or with the weights of `checkpoints`."""
+
+    train: bool = True  # false without checkpoints: untrained networks from `seeds.init`
+
+
+@dataclass
+class LibraryConfig(ArchitectureConfig):
     """A torchvision or timm architecture. Without weights and checkpoints: untrained networks from `seeds.init`."""
 
     library: Library = MISSING
     weights: list[str] | None = None  # the library's own, by name or tag
-    # The user's files: a path, a pattern such as runs/seed_{seed}/epoch_{epoch}.pth, package:NAME/FILE for one inside
-    # of an installed Python package, or a list of these.
-    checkpoints: Any = path()
-    # Renames the weights in them: regular expression → replacement, one after the other, on every name. Of a list, the
-    # element is taken whose number the first group has captured.
-    key_map: dict[str, Any] = field(default_factory=dict)
+    train: bool = False  # train it here, from seeds, by training
 
 
 @dataclass
@@ -120,3 +132,26 @@ class ArraysConfig(ModelConfig):
     # (R, M, N) arrays and `stimulus_ids`: a path, a pattern, a list of these, or a mapping from names to paths.
     files: Any = None
     stimulus_ids: str | None = None  # a file of ids, one a line or .npy, for files that have none of their own
+
+
+@dataclass
+class ModuleConfig(ArchitectureConfig):
+    """The user's own network. Without checkpoints: untrained networks from `seeds.init`."""
+
+    name: str = ""  # "": as the factory is called
+    factory: str = path("")  # FILE.py:NAME or package.module:NAME, a callable that returns an nn.Module
+    arguments: dict[str, Any] = field(default_factory=dict)  # of the factory, by name
+    preprocess: str | None = path()  # FILE.py:NAME, from a PIL image to an input tensor, in place of size, mean and std
+    train: bool = False  # train it here, from seeds, by training
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.name:
+            self.name = self.factory.rpartition(":")[2].strip()
+
+
+def is_trained_here(config: ModelConfig) -> bool:
+    """Whether the networks are trained by us, from seeds."""
+    if isinstance(config, RecipeConfig):
+        return config.train and not config.checkpoints
+    return isinstance(config, LibraryConfig | ModuleConfig) and config.train

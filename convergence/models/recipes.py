@@ -1,14 +1,25 @@
-"""Small architectures that are trained here, from a seed, in a minute."""
+"""Architectures that are trained here, from a seed; the small ones in a minute."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from convergence.models.architecture import Architecture, normalisation
+from convergence.models.cifar_resnets import CifarResNet
+from convergence.models.images import common_size, sample
+from convergence.models.options import RecipeConfig
+from convergence.models.preprocess import PixelPreprocess, Preprocess, for_images
+from convergence.stimuli.base import Stimuli
+from convergence.stimuli.options import DatasetConfig
 from convergence.system.errors import UserError
+
+_CLASSES = 10  # outputs of an untrained network that is made without a data set
 
 
 class _Residual(nn.Module):
@@ -112,7 +123,25 @@ class TinyViT(nn.Module):
         return self.head(self.norm(x)[:, 0])
 
 
-RECIPES: dict[str, Callable[[int], nn.Module]] = {"tiny_resnet": TinyResNet, "tiny_vgg": TinyVGG, "tiny_vit": TinyViT}
+RECIPES: dict[str, Callable[[int], nn.Module]] = {
+    "tiny_resnet": TinyResNet,
+    "tiny_vgg": TinyVGG,
+    "tiny_vit": TinyViT,
+    **{f"cifar_resnet{6 * blocks + 2}": partial(CifarResNet, blocks) for blocks in (3, 5, 7, 9)},
+}
+
+
+def create(name: str, classes: int) -> nn.Module:
+    """An untrained network, from torch's random numbers.
+
+    Raises
+    ------
+    UserError
+        If there is no recipe of that name.
+    """
+    if name not in RECIPES:
+        raise UserError(f"model.name={name} is no recipe: choose from {', '.join(RECIPES)}.")
+    return RECIPES[name](classes)
 
 
 def build(name: str, classes: int, seed: int) -> nn.Module:
@@ -123,8 +152,25 @@ def build(name: str, classes: int, seed: int) -> nn.Module:
     UserError
         If there is no recipe of that name.
     """
-    if name not in RECIPES:
-        raise UserError(f"model.name={name} is no recipe: choose from {', '.join(RECIPES)}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return RECIPES[name](classes)
+        return create(name, classes)
+
+
+def architecture(config: RecipeConfig, dataset: DatasetConfig) -> Architecture:
+    """The architecture of a recipe; images enter at their own size, and at 64 pixels where they have several."""
+
+    def enter(stimuli: Stimuli) -> tuple[Preprocess, Tensor]:
+        mean, std = normalisation(config, PixelPreprocess.mean, PixelPreprocess.std)
+        size = config.image_size or (common_size(stimuli) if stimuli.pixels([0]) is None else None)
+        plain = for_images(stimuli, size, dataset.transform)
+        preprocess = replace(plain, mean=mean, std=std)
+        side = preprocess.size or preprocess.pixels(stimuli, [0]).shape[-1]
+        return preprocess, torch.zeros(1, 3, side, side)
+
+    return Architecture(
+        config=config,
+        create=lambda classes: create(config.name, classes or _CLASSES),
+        enter=lambda model, weights: enter(sample(dataset)),
+        enter_trained=enter,
+    )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from convergence.models.augmentation import AUGMENTS, dropout_seed, generator
 from convergence.models.options import Optimizer, Schedule, TrainingConfig
+from convergence.models.outputs import tensor_of
 from convergence.models.training_folder import Checkpoint, TrainingFolder
 from convergence.system.claims import only_one
 from convergence.system.errors import UserError
@@ -154,11 +155,18 @@ def _step(
     model.train()
     # bfloat16 has float32's range, so that gradients need no scaling.
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=mixed):
-        loss = F.cross_entropy(model(images.contiguous(memory_format=torch.channels_last)), labels)
+        loss = F.cross_entropy(_outputs(model, images), labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
     return loss.item()
+
+
+def _outputs(model: nn.Module, images: Tensor) -> Tensor:
+    """(n, classes); of networks with auxiliary outputs the main ones, which come first."""
+    found = tensor_of(model(images.contiguous(memory_format=torch.channels_last)))
+    assert found is not None
+    return found
 
 
 def _finite(model: nn.Module) -> bool:

@@ -1,0 +1,113 @@
+"""An architecture, wherever its code comes from: how it is made, how images enter it, and networks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from convergence.models.network import Network, describe
+from convergence.models.options import ArchitectureConfig
+from convergence.models.preprocess import Preprocess
+from convergence.stimuli.base import Stimuli
+from convergence.system.errors import UserError
+from convergence.system.hashing import digest, hash_tensors
+
+# Of a network and a label of its weights ("" for none in particular): how images enter it, and an example of its input.
+Entrance = Callable[[nn.Module, str], tuple[Preprocess, Tensor]]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What networks of one architecture have in common.
+
+    Attributes
+    ----------
+    config : its options.
+    create : makes the network with torch's random numbers, for a number of classes; None: as many as it has by itself.
+    enter : how images enter it, evaluated as its authors do.
+    enter_trained : the same for networks that are trained here on such images.
+    source : where its code comes from, and options that shape it; "" for the recipes.
+    code : fingerprint of code that the name doesn't tell.
+    check : raises UserError if the network does not take such an input.
+    """
+
+    config: ArchitectureConfig
+    create: Callable[[int | None], nn.Module]
+    enter: Entrance
+    enter_trained: Callable[[Stimuli], tuple[Preprocess, Tensor]]
+    source: str = ""
+    code: str = ""
+    check: Callable[[nn.Module, Tensor], None] = lambda model, example: None
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    def initialised(self, seed: int, classes: int | None = None) -> nn.Module:
+        """An untrained network whose weights depend on the seed alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.create(classes)
+
+    def hash(self, model: nn.Module) -> str:
+        """Of the weights, and of the code where the name doesn't tell it."""
+        weights = hash_tensors(model.state_dict())
+        return digest(self.code, weights) if self.code else weights
+
+    def network(
+        self,
+        weights: str,
+        builder: Callable[[], nn.Module],
+        seed: int | None = None,
+        step: int | None = None,
+        epoch: float | None = None,
+    ) -> Network:
+        """The network that ``builder`` makes, with its layers looked up by a forward pass."""
+        model = builder().eval()
+        preprocess, example = self.enter(model, weights)
+        self.check(model, example)
+        layers, units = describe(model, example, self.config.layers, self.config.units, self.name)
+        return Network(
+            model=self.name,
+            weights=weights,
+            seed=seed,
+            step=step,
+            epoch=epoch,
+            weights_hash=self.hash(model),
+            layers=layers,
+            units=units,
+            preprocess=preprocess,
+            classes=None,
+            builder=builder,
+            precision=self.config.precision,
+        )
+
+    def untrained(self) -> list[Network]:
+        """Networks initialised from ``seeds.init``."""
+        return [
+            self.network(f"untrained{seed}", partial(self.initialised, seed), seed=seed, step=0, epoch=0.0)
+            for seed in self.config.seeds.init
+        ]
+
+
+def normalisation(
+    config: ArchitectureConfig, mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the input: the user's, else these.
+
+    Raises
+    ------
+    UserError
+        If they are not three numbers each, or a standard deviation is not above 0.
+    """
+    given = {"mean": config.mean, "std": config.std}
+    for name, values in given.items():
+        if values is not None and len(values) != 3:
+            raise UserError(f"model.{name}={values} has {len(values)} numbers: give three, for red, green and blue.")
+    if config.std is not None and min(config.std) <= 0:
+        raise UserError(f"model.std={config.std}: a standard deviation is above 0.")
+    return tuple(config.mean or mean), tuple(config.std or std)

@@ -1,0 +1,27 @@
+"""A look at the images that networks will see, before all of them are loaded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from convergence.stimuli.base import Stimuli
+from convergence.stimuli.load import load
+from convergence.stimuli.options import DatasetConfig
+from convergence.system.errors import UserError
+
+_COUNT = 16
+
+
+def sample(dataset: DatasetConfig) -> Stimuli:
+    """A few of the held-out images, without the time that all of them take to load."""
+    try:
+        return load(replace(dataset, stimuli=_COUNT), "test")
+    except UserError:  # there are fewer
+        return load(dataset, "test")
+
+
+def common_size(stimuli: Stimuli) -> int | None:
+    """The shorter side of the images in pixels, if all that are looked at have one size."""
+    step = max(1, len(stimuli) // _COUNT)
+    sizes = {stimuli.image(i).size for i in range(0, len(stimuli), step)}
+    return min(sizes.pop()) if len(sizes) == 1 else None

@@ -1,0 +1,111 @@
+"""Networks that are trained here, from seeds, of any architecture."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from convergence.models.architecture import Architecture
+from convergence.models.network import Network, describe
+from convergence.models.options import LibraryConfig
+from convergence.models.outputs import tensor_of
+from convergence.models.seeds import labels, named
+from convergence.models.training import Images, train
+from convergence.models.training_folder import Checkpoint
+from convergence.stimuli.load import load
+from convergence.stimuli.options import DatasetConfig
+from convergence.system.errors import UserError
+from convergence.system.hashing import digest
+
+_VERSION = 3  # of recipes, training and its files: raise it whenever the same seeds give others
+
+
+def trajectories(
+    architecture: Architecture, dataset: DatasetConfig, folder: Path, device: torch.device
+) -> list[list[Network]]:
+    """For each seed the checkpoints of its training run, which are trained in ``folder`` as far as they are missing.
+
+    Raises
+    ------
+    UserError
+        If the data set has too few classes, or the network too few outputs for them.
+    """
+    config = architecture.config
+    seeds = named(config.seeds)
+    weights = config.weights if isinstance(config, LibraryConfig) else None
+    if config.checkpoints or weights:
+        raise UserError(
+            f"model.train=true trains {config.name} from seeds: leave out model.checkpoints and model.weights."
+        )
+    stimuli = load(dataset, "train")
+    if len(stimuli.classes) < 2:
+        raise UserError(f"{stimuli.name} has {len(stimuli.classes)} class: training needs at least two.")
+    preprocess, example = architecture.enter_trained(stimuli)
+    runs = []
+    for label, (init, order) in zip(labels(seeds), seeds, strict=True):
+        training = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
+        what = [config.name, preprocess.describe(), training, stimuli.fingerprint, init, order]
+        more = [part for part in (architecture.source, architecture.code) if part]
+        key = digest(_VERSION, *what, *more)[:12]
+        build = partial(architecture.initialised, init, len(stimuli.classes))
+        model = build().eval()
+        architecture.check(model, example)
+        _check_outputs(model, example, len(stimuli.classes), config.name)
+        layers, units = describe(model, example, config.layers, config.units, config.name)
+
+        def load_images() -> Images:
+            return Images(preprocess.pixels(stimuli, range(len(stimuli))), stimuli.labels, preprocess.normalise)
+
+        checkpoints = train(
+            build,
+            load_images,
+            len(stimuli),
+            config.training,
+            order,
+            folder / f"{config.name}-{stimuli.name}-init{init}-order{order}-{key}".replace("/", "_"),
+            device,
+            f"{config.name} {label}",
+        )
+        runs.append(
+            [
+                Network(
+                    model=config.name,
+                    weights=label,
+                    seed=init,
+                    step=c.step,
+                    epoch=c.epoch,
+                    weights_hash=digest(architecture.code, c.weights_hash) if architecture.code else c.weights_hash,
+                    layers=layers,
+                    units=units,
+                    preprocess=preprocess,
+                    classes=stimuli.classes,
+                    builder=partial(_restored, build, c),
+                    precision=config.precision,
+                )
+                for c in checkpoints
+            ]
+        )
+    return runs
+
+
+def _check_outputs(model: nn.Module, example: torch.Tensor, classes: int, name: str) -> None:
+    with torch.inference_mode():
+        output = tensor_of(model(example))
+    if output is None or output.ndim != 2:
+        shape = "no tensor" if output is None else f"a tensor of shape {tuple(output.shape)}"
+        raise UserError(f"{name} gives {shape}: to be trained here it has to give one number a class, (n, {classes}).")
+    if output.shape[1] < classes:
+        raise UserError(
+            f"{name} has {output.shape[1]} outputs and the data set {classes} classes: make it with as many outputs "
+            "(such as model.arguments={num_classes: " + f"{classes}" + "})."
+        )
+
+
+def _restored(build: partial[nn.Module], checkpoint: Checkpoint) -> nn.Module:
+    model = build()
+    model.load_state_dict(checkpoint.weights())
+    return model
