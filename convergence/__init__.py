@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from convergence.experiment.run import run as run
 
 __all__ = ["align", "run"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -37,6 +37,9 @@ class _Parser(argparse.ArgumentParser):
     """Refuses in one sentence."""
 
     def error(self, message: str) -> NoReturn:
+        needed = message.removeprefix("the following arguments are required: ")
+        if needed != message:
+            message = f"{self.prog} needs {needed.split(', ')[0]}"
         raise UserError(f"{message}; see {self.prog} --help.")
 
 
@@ -49,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="convergence COMMAND …",
     )
-    commands = whole.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", dest="command", prog="convergence")
     for module in _COMMANDS:
         module.add(commands)
     return whole
