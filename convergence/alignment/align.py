@@ -46,9 +46,8 @@ def align(
     x, y : one array of responses (M, N), or a mapping from layer name to such arrays, or to feature maps (M, C, H, W)
         that ``units`` reduces: arrays, data frames or tensors of any real type and memory order, never written to. The
         same M stimuli in the same order everywhere.
-    metrics : of ``linear``, ``procrustes``, ``permutation`` and ``soft_matching`` (the default), and
-        ``partial_soft_matching``, ``cca``, ``pwcca``, ``cka``, ``rsa`` and ``mutual_knn``. Permutation gives no row for
-        a pair of unequal widths; the last three fit nothing and are read off the held-out fold alone.
+    metrics : of ``convergence list metrics``; by default the paper's. One that needs equal widths gives no row for
+        a pair of unequal ones; similarities fit nothing and are read off the held-out fold alone.
     folds, seed : ``sklearn.model_selection.KFold(folds, shuffle=True, random_state=seed)`` over stimuli.
     pairs : ``all``; ``matched``, the i-th layer of x with the i-th of y; or a list of name pairs.
     directions : ``forward`` predicts y from x, ``backward`` x from y.

@@ -16,7 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convergence.alignment.metrics import cca, linear, matching, partial_matching, procrustes, scores
+from convergence.alignment.metrics import canonical as cca
+from convergence.alignment.metrics import linear, matching, procrustes, scores
+from convergence.alignment.metrics import partial_soft_matching as partial_matching
 from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.moments.accumulate import Moments, Pair, Side
 from convergence.alignment.moments.splits import (

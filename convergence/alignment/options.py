@@ -9,22 +9,9 @@ from convergence.alignment.metrics.catalogue import METRICS
 from convergence.system.options import number
 
 
-class Metric(Enum):
-    linear = "linear"
-    procrustes = "procrustes"
-    permutation = "permutation"
-    soft_matching = "soft_matching"
-    partial_soft_matching = "partial_soft_matching"
-    cca = "cca"
-    pwcca = "pwcca"
-    cka = "cka"
-    rsa = "rsa"
-    mutual_knn = "mutual_knn"
-
-
 @dataclass
 class MetricConfig:
-    names: list[Metric] = field(default_factory=lambda: [Metric(m) for m in METRICS])
+    names: list[str] = field(default_factory=lambda: list(METRICS))  # see `convergence list metrics`
     folds: int = number(5, least=2)
     seed: int = 42
 

@@ -249,7 +249,8 @@ def _why_none(x: Representation, y: Representation, pairs: Sequence[Pair], metri
             f"{', '.join(metrics)} can't compare stimuli that have several samples each: use units=center, units=mean "
             "or units=flatten."
         )
-    return (
-        "permutation needs layers of equal width and no pair of layers has that: "
-        "use soft_matching, its extension to unequal widths."
+    freedom = MEASURES[metrics[0]].freedom
+    wider = next((m.name for m in MEASURES.values() if m.freedom is freedom and not m.equal_widths), None)
+    return f"{', '.join(metrics)} needs layers of equal width and no pair of layers has that: " + (
+        f"use {wider}, its extension to unequal widths." if wider else "add another metric."
     )

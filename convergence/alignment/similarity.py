@@ -11,7 +11,8 @@ from torch import Tensor
 
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.chance.draws import Drawn
-from convergence.alignment.metrics import cka, neighbours, rsa
+from convergence.alignment.metrics import cka, rsa
+from convergence.alignment.metrics import mutual_knn as neighbours
 from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.moments.accumulate import Pair, Representation
 from convergence.alignment.responses import held_out

@@ -9,9 +9,11 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.moments.accumulate import Pair, Representation
 from convergence.system.errors import UserError
 
+GRAM = " and ".join(name for name, metric in MEASURES.items() if metric.gram)
 T = TypeVar("T")
 _BYTES = 8  # of a float64
 _log = logging.getLogger("convergence")
@@ -49,8 +51,8 @@ def tiles(
             a, b = block[0]
             raise UserError(
                 f"scoring {a} × {b} ({x.layers[a]:,} × {y.layers[b]:,} units) takes {cost / 2**30:.1f} GiB, more "
-                f"than memory_gb={budget / 2**30:g}: raise it, or keep fewer units; linear and "
-                "procrustes alone (metric.names) take more units than stimuli without their moments."
+                f"than memory_gb={budget / 2**30:g}: raise it, or keep fewer units; {GRAM} "
+                "alone (metric.names) take more units than stimuli without their moments."
             )
         waiting += _halves(x, y, block)
 

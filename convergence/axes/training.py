@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from convergence.alignment.options import Metric
+from convergence.alignment.metrics import catalogue
 from convergence.axes.comparison import Comparison, compare, held_out, pairs_of
 from convergence.axes.depth import nothing_to_compare
 from convergence.axes.options import Experiment, Pairs, TrainingAxisConfig
@@ -60,7 +60,8 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
         to_end = [(i, 0) for i in places]
         comparisons += [compare(f"own-{k:03d}", x, y, to_end, Pairs.matched, images) for k, (x, y) in enumerate(ends)]
     # Pixels match no layer's width one to one, and no layer's positions.
-    if config.metric.names != [Metric.permutation] and all(y.units is not Units.samples for _, (y,) in ends):
+    fits_pixels = not all(catalogue.find(name).equal_widths for name in config.metric.names)
+    if fits_pixels and all(y.units is not Units.samples for _, (y,) in ends):
         baseline = [(pixels(y), y) for _, (y,) in ends]
         comparisons += [
             compare(f"pixels-{k:03d}", [x], [y], [(0, 0)], Pairs.all, images) for k, (x, y) in enumerate(baseline)

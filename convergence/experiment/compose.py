@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def schemas() -> list[tuple[str, type]]:
 
 def register() -> None:
     """Make the dataclasses known to Hydra, in groups of their own, so that no user is offered one as a choice."""
+    OmegaConf.register_new_resolver("choices_of", _choices_of, replace=True)
     store = ConfigStore.instance()
     for group, schemas in _SCHEMAS.items():
         for name, node in schemas.items():
@@ -55,6 +57,12 @@ def conf_folder() -> Path:
     here = Path(__file__).resolve().parents[1]
     checkout = here.parent / "conf"
     return checkout if (checkout / "config.yaml").is_file() else here / "conf"
+
+
+def _choices_of(group: str) -> str:
+    """The choices of a group, as lines of the second column of the help text."""
+    names = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+    return textwrap.fill(" ".join(names), 48).replace("\n", "\n" + 25 * " ")
 
 
 def compose(overrides: Sequence[str] = ()) -> Config:

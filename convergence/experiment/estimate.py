@@ -182,7 +182,7 @@ def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
     torch.mm(side, side)
     rate = 2 * 512**3 / (time.perf_counter() - start)
     null = nulls.of(cfg.null)
-    rounds = null.rounds([metric.value for metric in cfg.metric.names]) if null else 1
+    rounds = null.rounds(cfg.metric.names) if null else 1
     operations = 0.0
     for c in comparisons:
         sizes = _sizes(c)

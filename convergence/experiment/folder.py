@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from convergence.alignment.metrics import catalogue
 from convergence.alignment.metrics.catalogue import MEASURES, METRICS
 from convergence.axes.recorded import without_images
 from convergence.experiment import population
@@ -45,7 +46,7 @@ def dataset_of(cfg: Config) -> str:
 
 def metrics_of(cfg: Config) -> tuple[str, ...]:
     """Names of the metrics in the order of the rows, whatever order they were given in."""
-    return tuple(m for m in MEASURES if m in {name.value for name in cfg.metric.names})
+    return tuple(catalogue.ordered(cfg.metric.names))
 
 
 def run_hash(cfg: Config) -> str:

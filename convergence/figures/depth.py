@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from convergence.alignment.metrics import catalogue
+from convergence.alignment.metrics.metric import Freedom
 from convergence.figures import ladder, style
 from convergence.results import views as tables
 
 _DOTTED = (0, (1, 1.5))
-_HEATMAPS = ("procrustes", "soft_matching")
 
 
 def draw(table: pd.DataFrame, folder: Path, chance: pd.DataFrame) -> list[Path]:
@@ -22,7 +23,7 @@ def draw(table: pd.DataFrame, folder: Path, chance: pd.DataFrame) -> list[Path]:
     """
     trained, before = tables.split(table)
     paths = _profile(trained, before, chance[chance.axis == "depth"], folder)
-    shown = [m for m in _HEATMAPS if (trained.metric == m).any()] or [str(trained.metric.iloc[0])]
+    shown = style.heatmaps(trained.metric) or [str(trained.metric.iloc[0])]
     return paths + _heatmaps(trained, shown, folder) + ladder.draw(table, folder)
 
 
@@ -66,18 +67,16 @@ def _profile(trained: pd.DataFrame, before: pd.DataFrame, chance: pd.DataFrame, 
 
 def _lines(axes: Any, means: pd.DataFrame, baseline: pd.DataFrame, taus: pd.DataFrame) -> None:
     """One line per metric with its band; faintly that of the untrained pair, and dotted what chance reaches."""
-    for metric, look in style.LOOKS.items():
-        line = means[means.metric == metric].sort_values("depth")
-        if line.empty:
-            continue
+    for metric in style.drawn(means.metric):
+        look, line = style.look(metric), means[means.metric == metric].sort_values("depth")
         band = (line["mean"] - line["std"], line["mean"] + line["std"])
         axes.fill_between(line.depth, *band, color=look["color"], alpha=0.18, linewidth=0)
-        hollow = {"markerfacecolor": "white"} if metric == "soft_matching" else {}
+        hollow = {"markerfacecolor": "white"} if catalogue.find(metric).freedom is Freedom.matching else {}
         axes.plot(line.depth, line["mean"], clip_on=False, zorder=3, **look, **hollow)
         faint = baseline[baseline.metric == metric].sort_values("depth")
         axes.plot(faint.depth, faint["mean"], color=look["color"], linestyle=look["linestyle"], alpha=0.4, lw=0.8)
     for (_, metric), line in taus.groupby(["null", "metric"]):
-        color = style.LOOKS[str(metric)]["color"]
+        color = style.look(str(metric))["color"]
         axes.plot(line.depth, line.null_quantile, color=color, ls=_DOTTED, alpha=0.6, lw=0.8)
     if len(baseline):
         axes.plot([], [], color="0.5", lw=0.8, label="untrained pair")
@@ -113,7 +112,7 @@ def _heatmaps(table: pd.DataFrame, metrics: list[str], folder: Path) -> list[Pat
             image = axes.imshow(cells, cmap="cividis", vmin=0, vmax=max(top, 1e-6), aspect="auto")
             _mark(axes, cells.to_numpy())
             _ticks(axes, cells, table)
-            axes.set_title(style.LOOKS[metric]["label"], fontsize=8, loc="left")
+            axes.set_title(style.label(metric), fontsize=8, loc="left")
         figure.colorbar(image, ax=panels, label=style.quantity(metrics), shrink=0.7, aspect=30)
         from matplotlib.lines import Line2D
 

@@ -48,7 +48,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def _label(metric: str) -> str:
-    return f"{style.LOOKS[metric]['label']} alignment\n(held-out r)"
+    return f"{style.label(metric)} alignment\n(held-out r)"
 
 
 def _legend(place: Any, axes: Any, columns: int) -> None:
@@ -64,11 +64,11 @@ def _profile(place: Any, rows: pd.DataFrame, _shown: str) -> None:
     trained, before = tables.split(rows)
     for part, look in ((before, {"lw": 0.7, "alpha": 0.4, "ls": "-"}), (trained, {})):
         means = depth.profile(part)[0] if len(part) else pd.DataFrame(columns=["metric"])
-        for metric, own in style.LOOKS.items():
-            line = means[means.metric == metric]
-            if len(line) and look:
+        for metric in style.drawn(means.metric):
+            own, line = style.look(metric), means[means.metric == metric]
+            if look:
                 axes.plot(line.depth, line["mean"], color=own["color"], **look)
-            elif len(line):
+            else:
                 axes.errorbar(line.depth, line["mean"], line["std"], elinewidth=0.6, ms=3, lw=1, **{**own})
     if len(before):
         axes.plot([], [], color="0.5", lw=0.7, alpha=0.6, label="untrained")
@@ -79,7 +79,7 @@ def _profile(place: Any, rows: pd.DataFrame, _shown: str) -> None:
 def _heatmaps(place: Any, rows: pd.DataFrame, shown: str) -> None:
     """B: layer × layer, Procrustes above soft matching; the best source of each target, and target of each source."""
     trained = tables.split(rows)[0]
-    metrics = [m for m in ("procrustes", "soft_matching") if m in set(trained.metric)] or [shown]
+    metrics = style.heatmaps(trained.metric) or [shown]
     image = None
     for axes, metric in zip(np.atleast_1d(place.subplots(len(metrics), 1, sharex=True)), metrics, strict=True):
         cells = depth.grid(trained, metric).to_numpy()
@@ -87,7 +87,7 @@ def _heatmaps(place: Any, rows: pd.DataFrame, shown: str) -> None:
         filled = np.nan_to_num(cells, nan=-np.inf)
         axes.plot(np.arange(cells.shape[1]), filled.argmax(0), color="0.75", lw=0.9)
         axes.plot(filled.argmax(1), np.arange(cells.shape[0]), color="0.75", lw=0.9, ls=":")
-        axes.set_title(style.LOOKS[metric]["label"], fontsize=7)
+        axes.set_title(style.label(metric), fontsize=7)
         axes.set(ylabel="source layer", xticks=[0, cells.shape[1] - 1], yticks=[0, cells.shape[0] - 1])
         axes.set_yticklabels([1, cells.shape[0]])
         axes.set_xticklabels([1, cells.shape[1]])

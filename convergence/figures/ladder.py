@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from convergence.alignment.metrics import catalogue
+from convergence.alignment.metrics.metric import Freedom
 from convergence.figures import style
 from convergence.results import views as tables
 from convergence.results.ladder import Step, as_table, ladder
 from convergence.system.files import write_atomic
 
-_BUYS = {"procrustes": "rotation", "linear": "scale and shear"}  # what the upper rung of a step adds
+_BUYS = {Freedom.rotation: "rotation", Freedom.linear: "scale and shear"}  # what the upper rung of a step adds
 _UNTRAINED = "untrained pair"
 _APART = 0.006
 
@@ -45,20 +47,20 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def _steps(axes: Any, steps: list[Step], faint: bool) -> None:
-    for upper, buys in _BUYS.items():
-        mine = [step for step in steps if step.upper == upper]
+    for freedom, buys in _BUYS.items():
+        mine = [step for step in steps if catalogue.find(step.upper).freedom is freedom]
         if not mine:
             continue
-        look, depths = style.LOOKS[upper], np.array([step.depth for step in mine])
+        look, depths = style.look(mine[0].upper), np.array([step.depth for step in mine])
         gains = np.array([step.gain.value for step in mine])
         if faint:
             axes.plot(depths, gains, color=look["color"], ls=look["linestyle"], lw=0.8, alpha=0.5)
             continue
         ends = np.array([step.gain.interval for step in mine]).T
         bars = np.abs(np.nan_to_num(ends - gains, nan=0.0))
-        lower = style.LOOKS[mine[0].lower]["label"]
+        lower = style.label(mine[0].lower)
         label = f"{buys} ({look['label']} − {lower})"
-        beside = depths + (_APART if upper == "linear" else -_APART)  # so that bars do not hide one another
+        beside = depths + (_APART if freedom is Freedom.linear else -_APART)  # so that bars do not hide one another
         axes.errorbar(beside, gains, bars, capsize=2, elinewidth=0.7, **{**look, "label": label})
     if faint and steps:
         axes.plot([], [], color="0.5", lw=0.8, label=_UNTRAINED)

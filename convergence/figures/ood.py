@@ -91,7 +91,7 @@ def _profile(table: pd.DataFrame, found: list[Divergence], folder: Path) -> list
             _layers_of(axes, d)
             axes.set_ylim(min(0.0, lowest), 1.0)
         panels[-1, 0].set_xlabel("relative depth (0 first layer, 1 last)")
-        figure.supylabel(f"{style.LOOKS[found[0].metric]['label']}: {style.quantity([found[0].metric])}", fontsize=7.5)
+        figure.supylabel(f"{style.label(found[0].metric)}: {style.quantity([found[0].metric])}", fontsize=7.5)
         handles = {h.get_label(): h for axes in panels[:, 0] for h in axes.get_legend_handles_labels()[0]}
         figure.legend(handles.values(), handles, loc="outside upper center", ncols=2, frameon=False, handlelength=2.4)
         pairs = len(found[0].accuracy)

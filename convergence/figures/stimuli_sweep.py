@@ -19,10 +19,9 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     with style.pyplot() as plt:
         figure, panels = plt.subplots(1, len(layers), figsize=(2 * style.COLUMN, 2.4), sharey=True, squeeze=False)
         for axes, layer in zip(panels[0], layers, strict=True):
-            for metric, look in style.LOOKS.items():
-                line = found[(found.layer == layer) & (found.metric == metric)].sort_values("samples")
-                if line.empty:
-                    continue
+            here = found[found.layer == layer].sort_values("samples")
+            for metric in style.drawn(here.metric):
+                look, line = style.look(metric), here[here.metric == metric]
                 axes.fill_between(line.samples, line.low, line.high, color=look["color"], alpha=0.18, linewidth=0)
                 axes.plot(line.samples, line.score, **look)
                 few = line[line.scarce]

@@ -11,39 +11,43 @@ from typing import Any
 
 import pandas as pd
 
-from convergence.alignment.metrics.catalogue import MEASURES, METRICS
+from convergence.alignment.metrics import catalogue
+from convergence.alignment.metrics.metric import Freedom
 from convergence.results import views as tables
 from convergence.system.files import write_atomic
 
 COLUMN = 3.4  # inches
 _WIDTH = 62  # letters of a note in one column
-# Colour, marker and line differ at once, and among those of one panel luminance too. Drawn in this order.
-LOOKS = {
-    "linear": {"color": "#E69F00", "marker": "o", "linestyle": "-", "label": "linear"},
-    "procrustes": {"color": "#009E73", "marker": "s", "linestyle": "--", "label": "Procrustes"},
-    "soft_matching": {"color": "#0072B2", "marker": "^", "linestyle": "-.", "label": "soft matching"},
-    "permutation": {"color": "#332288", "marker": "x", "linestyle": ":", "label": "permutation"},
-    "partial_soft_matching": {"color": "#56B4E9", "marker": "v", "linestyle": "-", "label": "partial matching"},
-    "cca": {"color": "#CC79A7", "marker": "D", "linestyle": "--", "label": "CCA"},
-    "pwcca": {"color": "#882255", "marker": "d", "linestyle": ":", "label": "PWCCA"},
-    "cka": {"color": "#D55E00", "marker": "P", "linestyle": "-.", "label": "CKA"},
-    "rsa": {"color": "#DDCC77", "marker": "*", "linestyle": "-", "label": "RSA"},
-    "mutual_knn": {"color": "#000000", "marker": "+", "linestyle": "--", "label": "mutual k-NN"},
-}
 _LEGIBLE = 5  # lines in one panel
+
+
+def look(metric: str) -> dict[str, Any]:
+    """Colour, marker, line and label of a metric: they differ at once, and among those of one panel luminance too."""
+    return catalogue.find(metric).style
+
+
+def label(metric: str) -> str:
+    """A metric's name, for people."""
+    return catalogue.find(metric).label
+
+
+def drawn(metrics: Iterable[str]) -> list[str]:
+    """Each metric once, in the order in which they are drawn: those that apply to few layers after the others."""
+    found = [(name, catalogue.find(name)) for name in catalogue.ordered(metrics)]
+    return [name for name, metric in sorted(found, key=lambda one: (not one[1].paper, one[1].equal_widths))]
 
 
 def groups(metrics: Iterable[str]) -> list[list[str]]:
     """Metrics that share a panel: all where they are few, else the paper's, and the others below."""
-    there = [m for m in LOOKS if m in set(metrics)]
+    there = drawn(metrics)
     if len(there) <= _LEGIBLE:
         return [there]
-    return [part for part in ([m for m in there if m in METRICS], [m for m in there if m not in METRICS]) if part]
+    return [part for paper in (True, False) if (part := [m for m in there if catalogue.find(m).paper is paper])]
 
 
 def quantity(metrics: Iterable[str]) -> str:
     """What an axis of these metrics' scores says."""
-    fitted = {MEASURES[m].fitted for m in metrics}
+    fitted = {catalogue.find(m).fitted for m in metrics}
     if fitted == {True}:
         return "alignment (held-out r)"
     return "similarity of held-out stimuli" if fitted == {False} else "alignment, similarity (held-out)"
@@ -51,7 +55,14 @@ def quantity(metrics: Iterable[str]) -> str:
 
 def preferred(metrics: Sequence[str]) -> str:
     """The metric that a figure of one metric shows: Procrustes, as in the paper, where it was scored."""
-    return "procrustes" if "procrustes" in metrics else metrics[0]
+    return catalogue.of_freedom(metrics, Freedom.rotation) or metrics[0]
+
+
+def heatmaps(metrics: Iterable[str]) -> list[str]:
+    """The metrics of Figure 1B, from top to bottom, as far as they were scored: Procrustes, and a matching."""
+    there = list(metrics)
+    found = [catalogue.of_freedom(there, freedom) for freedom in (Freedom.rotation, Freedom.matching)]
+    return [metric for metric in found if metric is not None and not catalogue.find(metric).equal_widths]
 
 
 def short(name: str, most: int) -> str:

@@ -36,7 +36,7 @@ def _depth(table: pd.DataFrame) -> list[str]:
         if part.empty:
             continue
         means, _ = depth.profile(part)
-        for metric in style.LOOKS:
+        for metric in style.drawn(means.metric):
             line = means[means.metric == metric].sort_values("depth")["mean"].tolist()
             if line:
                 cells = f"{line[0]:>12.3f}{line[len(line) // 2]:>10.3f}{line[-1]:>12.3f}"
@@ -75,7 +75,7 @@ def _chance(rows: pd.DataFrame) -> list[str]:
         title = f"beyond chance: {kind}, {part.draws.max():.0f} draws"
         lines += [f"{title:<34}{'first layer':>15}{'middle':>15}{'last layer':>15}", "-" * 79]
         found = part.groupby(["metric", depth_of]).agg(score=("score_calibrated", "mean"), p=("p_value", "max"))
-        for metric in (m for m in style.LOOKS if m in found.index):
+        for metric in style.drawn(found.index.get_level_values("metric")):
             line = [f"{row.score:.3f}, p {row.p:.3f}" for row in found.loc[metric].itertuples()]
             lines.append(f"{metric:<34}" + "".join(f"{line[i]:>15}" for i in (0, len(line) // 2, -1)))
         lines.append("")
@@ -90,7 +90,7 @@ def _sweep(table: pd.DataFrame) -> list[str]:
     means = found.pivot_table(index="metric", columns="samples", values="score", aggfunc="mean").iloc[:, -6:]
     scarce = found.groupby(["metric", "samples"]).scarce.any()
     lines = [f"{'mean over layers, by stimuli':<30}" + "".join(f"{m:>8,}" for m in means.columns), "-" * 79]
-    for metric in (m for m in style.LOOKS if m in means.index):
+    for metric in style.drawn(means.index):
         cells = [f"{score:.3f}" + ("*" if scarce[metric, m] else " ") for m, score in means.loc[metric].items()]
         lines.append(f"{metric:<31}" + "".join(f"{cell:>8}" for cell in cells).rstrip())
     if scarce.any():
@@ -102,12 +102,13 @@ def _training(table: pd.DataFrame) -> list[str]:
     """Share of the rise after one epoch, where half and 90 % of it are there, and the baselines."""
     found = rise(table)
     unit = "steps" if np.isnan(found.epochs).any() else "epochs"
+    metrics = [*style.drawn(c.metric for c in found.curves if c.metric != ACCURACY), ACCURACY]
     one = int(np.argmin(np.abs(found.axis - 1))) if unit == "epochs" else len(found.axis) // 2
     layers = [c.layer for c in found.curves if c.metric == found.curves[0].metric]
     after = f"after {found.axis[one]:g} {unit.removesuffix('s') if found.axis[one] == 1 else unit}"
     lines = [f"share of the eventual rise {after}" + (" [95 % over seeds]" if found.tells_seeds else "")]
     lines += [f"{'':<22}{'first layer':>19}{'last layer':>19}{'all layers':>19}", "-" * 79]
-    for metric in [*style.LOOKS, ACCURACY]:
+    for metric in metrics:
         cells = [_share(found.curve(metric, layer), one) for layer in (layers[1], layers[-1], ALL)]
         if any(cells):
             lines.append(f"{metric:<22}" + "".join(f"{cell:>19}" for cell in cells))
@@ -117,7 +118,7 @@ def _training(table: pd.DataFrame) -> list[str]:
         "-" * 79,
     ]
     pixels = table[table.source_model == tables.PIXELS].groupby("metric").score.mean()
-    for curve in (c for metric in [*style.LOOKS, ACCURACY] if (c := found.curve(metric, ALL))):
+    for curve in (c for metric in metrics if (c := found.curve(metric, ALL))):
         values = f"{curve.values[0]:>10.3f}{curve.values[-1]:>9.3f}"
         base = f"{pixels[curve.metric]:>8.3f}" if curve.metric in pixels else f"{'':>8}"
         when = "".join(f"{_when(curve, share, found):>15}" for share in (0.5, 0.9))

@@ -82,7 +82,7 @@ def _profile(table: pd.DataFrame, found: Rise, metric: str, folder: Path) -> lis
         if len(pixels):
             line = pixels.groupby("target_depth").score.mean()
             above.plot(line.index, line, color="0.45", ls=":", lw=1, label="raw pixels")
-        name = style.LOOKS[metric]["label"]
+        name = style.label(metric)
         above.set(
             xlabel="relative depth (0 first layer, 1 last)", ylabel=f"{name}\n{style.quantity([metric])}", xlim=(0, 1)
         )
@@ -97,7 +97,7 @@ def _beside(axes: Any, found: Rise, metric: str, shades: Any) -> None:
     """Accuracy and mean alignment along training, dots in the colours of the lines above."""
     places = _place(found.axis)
     for name, label, ls, mark in (
-        (metric, f"{style.LOOKS[metric]['label']}, all layers", "--", "s"),
+        (metric, f"{style.label(metric)}, all layers", "--", "s"),
         (ACCURACY, "accuracy", "-", "o"),
     ):
         curve = found.curve(name, ALL)
@@ -128,7 +128,7 @@ def _rise(table: pd.DataFrame, found: Rise, folder: Path) -> list[Path]:
     layers = [c.layer for c in found.curves if c.metric == found.curves[0].metric]
     titles = {ALL: ALL, layers[1]: f"first layer ({layers[1]})", layers[-1]: f"last layer ({layers[-1]})"}
     accuracy = found.curve(ACCURACY, ALL)
-    shown = {m: style.LOOKS[m] for m in style.groups(c.metric for c in found.curves)[0]}  # the others are in rise.csv
+    shown = {m: style.look(m) for m in style.groups(c.metric for c in found.curves)[0]}  # the others are in rise.csv
     places, cut, unbounded = _place(found.axis), False, False
     with style.pyplot() as plt:
         figure, panels = plt.subplots(len(titles), 1, figsize=(style.COLUMN, 1.6 * len(titles) + 0.8), sharex=True)
@@ -193,7 +193,7 @@ def _time(rows: pd.DataFrame, found: Rise, metric: str, folder: Path) -> list[Pa
         figure.colorbar(
             image,
             ax=panels[:, 0],
-            label=f"{style.LOOKS[metric]['label']}: {style.quantity([metric])}",
+            label=f"{style.label(metric)}: {style.quantity([metric])}",
             shrink=0.6,
             location="left",
         )

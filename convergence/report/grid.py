@@ -9,11 +9,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from convergence.alignment.metrics.catalogue import of_freedom
+from convergence.alignment.metrics.metric import Freedom
 from convergence.results import views as tables
 from convergence.results.uncertainty import Array, Network, Sample, telling
-
-MATCHING = ("soft_matching", "permutation")  # where both are there, the one that applies to all layers
-PAPER = ("linear", "procrustes", "soft_matching")
 
 
 @dataclass(frozen=True)
@@ -141,11 +140,11 @@ def basis(grids: Sequence[Grid]) -> pd.DataFrame | None:
 
 def metrics_in(rows: pd.DataFrame) -> list[str]:
     """The paper's metrics that these rows have, from flexible to strict; permutation stands in for soft matching."""
-    there = set(rows.metric)
-    found = [m for m in PAPER if m in there]
-    return found if "soft_matching" in there or "permutation" not in there else [*found, "permutation"]
+    there = list(rows.metric)
+    found = [of_freedom(there, freedom) for freedom in sorted(Freedom, reverse=True)]
+    return [metric for metric in found if metric is not None]
 
 
 def matching_in(rows: pd.DataFrame) -> str | None:
     """The matching metric that these rows have."""
-    return next((m for m in MATCHING if (rows.metric == m).any()), None)
+    return of_freedom(rows.metric, Freedom.matching)

@@ -13,10 +13,10 @@ from itertools import pairwise
 
 import pandas as pd
 
+from convergence.alignment.metrics.catalogue import of_freedom
+from convergence.alignment.metrics.metric import Freedom
 from convergence.results import views as tables
 from convergence.results.uncertainty import Estimate, Network, Sample, networks_or_stimuli
-
-_MATCHINGS = ("soft_matching", "permutation")  # the first that was scored is the lowest rung
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Step:
 
 def rungs(metrics: Iterable[str]) -> list[str]:
     """Matching, Procrustes, linear; empty where one of them was not scored."""
-    there = set(metrics)
-    matching = next((m for m in _MATCHINGS if m in there), None)
-    return [matching, "procrustes", "linear"] if matching and {"procrustes", "linear"} <= there else []
+    there = list(metrics)
+    found = [of_freedom(there, freedom) for freedom in sorted(Freedom)]
+    return [metric for metric in found if metric is not None] if None not in found else []
 
 
 def ladder(table: pd.DataFrame) -> list[Step]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from convergence.alignment.metrics.catalogue import find
+from convergence.alignment.metrics.metric import Freedom
 from convergence.results import views as tables
 
 
@@ -45,8 +47,9 @@ def scarce(rows: pd.DataFrame) -> pd.Series:
     more than n_train - 1 directions, of min(N_x, N_y) that it would need. A matching estimates one correlation at a
     time, and is never marked.
     """
+    freedom = rows.metric.map({name: find(name).freedom for name in rows.metric.unique()})
     needed = np.select(
-        [rows.metric == "linear", rows.metric == "procrustes"],
+        [freedom == Freedom.linear, freedom == Freedom.rotation],
         [rows.source_units, rows[["source_units", "target_units"]].min(axis=1)],
         default=0,
     )

@@ -20,7 +20,9 @@ from torch import Tensor
 
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.chance.null import BASIS_BOUND, Null
-from convergence.alignment.metrics import cca, linear, matching, partial_matching, procrustes, scores
+from convergence.alignment.metrics import canonical as cca
+from convergence.alignment.metrics import linear, matching, procrustes, scores
+from convergence.alignment.metrics import partial_soft_matching as partial_matching
 from convergence.alignment.moments.accumulate import Moments, Pair, Permuted, Representation, Side
 from convergence.alignment.moments.splits import (
     LayerSplit,

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.system.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 KINDS = ("shuffle", "rotation")
 CHOICES = {"shuffle": ("shuffle",), "rotation": ("rotation",), "both": KINDS}
 # Linear maps and orthogonal ones absorb a rotation of their source: against it they are their own null.
-BASIS_BOUND = ("permutation", "soft_matching", "partial_soft_matching")
+BASIS_BOUND = tuple(name for name, metric in MEASURES.items() if metric.basis_bound)
 _ROUNDING = 1e-12  # a draw that is the data again must count as equal
 
 Array = NDArray[np.float64]

@@ -1,63 +1,48 @@
-"""What each metric is: how it reads the data, and where it applies. The order is the order of rows everywhere."""
+"""All metrics: those of this folder's files, by name. The order is the order of rows everywhere."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import difflib
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pkgutil import iter_modules
 
+from convergence.alignment import metrics as _folder
+from convergence.alignment.metrics.metric import Freedom, Metric
 from convergence.system.errors import UserError
 
 
-@dataclass(frozen=True)
-class Measure:
-    """One metric.
-
-    Attributes
-    ----------
-    about : a few words.
-    fitted : a map is fitted on the training folds, from second moments, and scored on the held-out one. Otherwise
-        nothing is fitted, and the measure is read off the held-out fold's stimuli alone.
-    symmetric : both directions have the same score.
-    equal_widths : both layers need the same number of units.
-    single_position : it compares stimuli with one another, so each must have one response (not ``samples``).
-    least : stimuli that a fold needs.
-    """
-
-    about: str
-    fitted: bool = True
-    symmetric: bool = False
-    equal_widths: bool = False
-    single_position: bool = False
-    least: int = 2
-
-    def applies(self, width_x: int, width_y: int, positions: int) -> bool:
-        """Whether it applies to a pair of layers of these widths and positions per stimulus."""
-        return (width_x == width_y or not self.equal_widths) and (positions == 1 or not self.single_position)
+def _gathered() -> dict[str, Metric]:
+    modules = [import_module(f"{_folder.__name__}.{found.name}") for found in iter_modules(_folder.__path__)]
+    objects = [module.METRIC for module in modules if hasattr(module, "METRIC")]
+    return {metric.name: metric for metric in sorted(objects, key=lambda metric: metric.place)}
 
 
-# The paper's, from flexible to strict.
-_PAPER = {
-    "linear": Measure("any linear map: ridge regression"),
-    "procrustes": Measure("rotations and reflections: orthogonal Procrustes"),
-    "permutation": Measure("one unit to one unit, at equal widths", equal_widths=True),
-    "soft_matching": Measure("optimal transport between units"),
-}
-MEASURES = {
-    **_PAPER,
-    "partial_soft_matching": Measure("transport of the best-matched part of the units"),
-    "cca": Measure("mean canonical correlation", symmetric=True),
-    "pwcca": Measure("canonical correlation by its share of the target"),
-    "cka": Measure("linear CKA, unbiased", fitted=False, symmetric=True, least=4),
-    "rsa": Measure("rank correlation of dissimilarities", fitted=False, symmetric=True, single_position=True, least=3),
-    "mutual_knn": Measure(
-        "shared nearest neighbours (10)", fitted=False, symmetric=True, single_position=True, least=12
-    ),
-}
-METRICS = tuple(_PAPER)
+MEASURES: dict[str, Metric] = _gathered()
+METRICS: tuple[str, ...] = tuple(name for name, metric in MEASURES.items() if metric.paper)
+
+
+def find(name: str) -> Metric:
+    """The metric of this name; for one that is not here (a user's own, in a table of results) what can be said."""
+    if name in MEASURES:
+        return MEASURES[name]
+    return Metric(name, name, "a metric of one's own", place=len(MEASURES), basis_bound=True)
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Each name once: those of the catalogue in its order, then others as they come."""
+    unique = list(dict.fromkeys(names))
+    return sorted(unique, key=lambda name: find(name).place)
+
+
+def of_freedom(names: Iterable[str], freedom: Freedom) -> str | None:
+    """The metric among ``names`` whose map has this freedom; of several the one that applies to most layers."""
+    found = [name for name in ordered(names) if find(name).freedom is freedom]
+    return min(found, key=lambda name: find(name).equal_widths) if found else None
 
 
 def check(metrics: Sequence[str], rows: int, folds: int) -> None:
-    """Refuse folds that are too small for one of the metrics.
+    """Refuse metrics that are not known, and folds that are too small for one of the metrics.
 
     Raises
     ------
@@ -65,7 +50,11 @@ def check(metrics: Sequence[str], rows: int, folds: int) -> None:
         Naming the metric, and how many stimuli a fold needs.
     """
     for metric in metrics:
-        least, there = MEASURES[metric].least, rows // folds
+        if metric not in MEASURES:
+            near = difflib.get_close_matches(metric, MEASURES, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(MEASURES)}."
+            raise UserError(f"metric.names: there is no metric '{metric}'; {hint}")
+        least, there = find(metric).least, rows // folds
         if there < least:
             raise UserError(
                 f"{metric} needs at least {least} stimuli in a fold, and {rows} stimuli in {folds} folds leave "

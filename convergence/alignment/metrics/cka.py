@@ -17,6 +17,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convergence.alignment.metrics.metric import Metric
+
+METRIC = Metric(
+    name="cka",
+    label="CKA",
+    about="linear CKA, unbiased",
+    place=7,
+    look=("#D55E00", "P", "-."),
+    ignores=("order of units", "scale", "rotation", "offset of each unit"),
+    fitted=False,
+    symmetric=True,
+    least=4,
+)
+
 _SMALL = 1024  # stimuli up to which an (n, n) kernel costs nothing to keep
 
 

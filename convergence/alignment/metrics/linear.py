@@ -10,7 +10,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from convergence.alignment.metrics.metric import Freedom, Metric
 from convergence.alignment.moments.splits import LayerSplit
+
+METRIC = Metric(
+    name="linear",
+    label="linear",
+    about="any linear map: ridge regression",
+    place=0,
+    look=("#E69F00", "o", "-"),
+    paper=True,
+    freedom=Freedom.linear,
+    ignores=("order of units", "scale", "rotation", "offset of each unit"),
+    gram=True,
+)
 
 PENALTIES = tuple(10.0**e for e in range(-8, 9))
 

@@ -9,6 +9,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from convergence.alignment.metrics.metric import Freedom, Metric
+
+METRIC = Metric(
+    name="procrustes",
+    label="Procrustes",
+    about="rotations and reflections: orthogonal Procrustes",
+    place=1,
+    look=("#009E73", "s", "--"),
+    paper=True,
+    freedom=Freedom.rotation,
+    ignores=("order of units", "scale", "rotation", "offset of each unit"),
+    gram=True,
+)
+
 # Singular values down to this share of the largest come from the Gram matrix, which squares their condition number
 # (1e-4 leaves eight digits); the weaker ones, often few, from a singular value decomposition of what is left.
 _STRONG = 1e-4

@@ -13,6 +13,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from convergence.alignment.metrics.metric import Metric
+
+METRIC = Metric(
+    name="rsa",
+    label="RSA",
+    about="rank correlation of dissimilarities",
+    place=8,
+    look=("#DDCC77", "*", "-"),
+    ignores=("order of units", "scale", "gain of each stimulus", "offset of each stimulus"),
+    fitted=False,
+    symmetric=True,
+    single_position=True,
+    least=3,
+)
+
 # Dissimilarities below this share of the largest spread are those of equal patterns, but for rounding.
 _EQUAL = 1e-13
 _BLOCK = 2**22  # entries computed at a time

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from convergence.figures.style import LOOKS
+from convergence.figures.style import label
 from convergence.report.evidence import Evidence, directed
 from convergence.report.grid import Grid, basis, corresponding, grids, metrics_in
 from convergence.results.uncertainty import Array, networks_or_stimuli
@@ -32,7 +32,7 @@ def evidence(table: pd.DataFrame) -> Evidence:
         found = [grid for grid in grids(rows[rows.metric == metric]) if len(grid.depths) >= _LAYERS]
         if found:
             slope = networks_or_stimuli([grid.sample(_slopes(grid)) for grid in found], lambda mean: mean)
-            name = LOOKS[metric]["label"]
+            name = label(metric)
             against = f"the score does not fall by {_LEAST} or more from first to last layer under {name}"
             parts.append(directed(f"slope, {name}", slope, against, sign=-1, least=_LEAST))
             used += found

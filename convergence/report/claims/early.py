@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from convergence.figures.style import LOOKS
+from convergence.alignment.metrics.catalogue import of_freedom
+from convergence.alignment.metrics.metric import Freedom
+from convergence.figures.style import label
 from convergence.report.evidence import Evidence, directed
 from convergence.report.grid import Grid, basis, grids
 from convergence.results import views as tables
@@ -33,7 +35,7 @@ def evidence(table: pd.DataFrame) -> Evidence:
     rows = tables.observed(table[table.axis == "training"])
     if rows.empty:
         return Evidence(5, TEXT, missing="no rows of training: run axis=training model.seeds.init=[0,1,2]")
-    metric = "procrustes" if (rows.metric == "procrustes").any() else str(rows.metric.iloc[0])
+    metric = of_freedom(rows.metric, Freedom.rotation) or str(rows.metric.iloc[0])
     found, lacking = [], ""
     for _, run in rows[rows.metric == metric].groupby("run", dropna=False):
         chosen, reason = _points(same_point(run))
@@ -44,7 +46,7 @@ def evidence(table: pd.DataFrame) -> Evidence:
     if not found or lacking:
         return Evidence(5, TEXT, rows=basis(found), missing=lacking or "no run has pairs of networks at equal points")
     samples = [_sample(grid) for grid in found]
-    name = LOOKS[metric]["label"]
+    name = label(metric)
     share = over_networks(samples, lambda mean: _share(mean[:3]))
     lead = over_networks(samples, lambda mean: _share(mean[:3]) - _share(mean[3:]))
     against = "less than half of the rise is there after one epoch"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from convergence.alignment.metrics.catalogue import of_freedom
+from convergence.alignment.metrics.metric import Freedom
 from convergence.report.evidence import Evidence, directed
 from convergence.report.grid import basis, corresponding, grids
 from convergence.results.uncertainty import networks_or_stimuli
@@ -22,7 +24,8 @@ def evidence(table: pd.DataFrame) -> Evidence:
     below it speaks against the claim. No verdict where linear itself is not above 0.
     """
     rows = corresponding(table)
-    found = grids(rows[rows.metric.isin(["procrustes", "linear"])], "metric", ["procrustes", "linear"])
+    both = [of_freedom(rows.metric, freedom) for freedom in (Freedom.rotation, Freedom.linear)]
+    found = grids(rows[rows.metric.isin(both)], "metric", both) if None not in both else []  # type: ignore[arg-type]
     if not found:
         return Evidence(2, TEXT, missing="no rows of both metrics: run axis=depth metric=all")
     samples = [grid.sample(grid.scores.mean(axis=-1)) for grid in found]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from convergence.figures.style import LOOKS
+from convergence.figures.style import label
 from convergence.report.evidence import Evidence, Part
 from convergence.report.grid import metrics_in, trained
 from convergence.results.uncertainty import Array, Estimate, Network, Sample, over_networks, telling
@@ -73,7 +73,7 @@ def evidence(table: pd.DataFrame) -> Evidence:
         for metric in metrics_in(kind):
             studies, chosen = _matches(kind[kind.metric == metric])
             if studies:
-                parts.append(_part(studies, f"{LOOKS[metric]['label']}, {place}"))
+                parts.append(_part(studies, f"{label(metric)}, {place}"))
                 used.append(chosen)
     if not parts:
         text = f"no rows of all layers with all layers, {_LAYERS} or more: run axis=depth axis.pairs=all"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from convergence.figures.style import LOOKS
+from convergence.alignment.metrics.catalogue import of_freedom
+from convergence.alignment.metrics.metric import Freedom
+from convergence.figures.style import label
 from convergence.report.evidence import Evidence, Part, directed
 from convergence.report.grid import basis, corresponding, grids, matching_in
 from convergence.results import views as tables
@@ -34,12 +36,14 @@ def evidence(table: pd.DataFrame) -> Evidence:
     matching = matching_in(rows)
     if matching is None:
         return Evidence(3, TEXT, missing="no rows of a matching metric: run axis=depth metric=all null=rotation")
-    name, parts, used = LOOKS[matching]["label"], [], []
-    for metric in ("linear", "procrustes"):
+    name, parts, used = label(matching), [], []
+    for metric in (of_freedom(rows.metric, freedom) for freedom in (Freedom.linear, Freedom.rotation)):
+        if metric is None:
+            continue
         found = grids(rows[rows.metric.isin([metric, matching])], "metric", [metric, matching])
         if found:
             gap = networks_or_stimuli([g.sample(g.scores.mean(axis=-1)) for g in found], lambda mean: mean[0] - mean[1])
-            other = LOOKS[metric]["label"]
+            other = label(metric)
             parts.append(directed(f"{other} less {name}", gap, f"{name} is above {other}"))
             used += found
     lacking = "" if len(parts) == 2 else "linear and Procrustes are not both there: run metric=all"

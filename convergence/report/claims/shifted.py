@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from convergence.alignment.metrics.catalogue import of_freedom
+from convergence.alignment.metrics.metric import Freedom
 from convergence.report.grid import Grid, grids
 from convergence.results import views as tables
 from convergence.results.divergence import LATE, counts
@@ -80,7 +82,7 @@ def read(table: pd.DataFrame) -> dict[str, list[Shifted]]:
     rows = rows[~((rows.source_step == 0) & (rows.target_step == 0))]
     if rows.empty:
         return {}
-    rows = rows[rows.metric == ("procrustes" if (rows.metric == "procrustes").any() else rows.metric.iloc[0])]
+    rows = rows[rows.metric == (of_freedom(rows.metric, Freedom.rotation) or rows.metric.iloc[0])]
     within = rows.condition == WD
     rows = rows.assign(place=rows.condition + _APART + rows.level.where(~within).fillna(""))
     protocols = [str(p) for p in rows.protocol.dropna().unique()]

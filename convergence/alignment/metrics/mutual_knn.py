@@ -13,6 +13,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from convergence.alignment.metrics.metric import Metric
+
+METRIC = Metric(
+    name="mutual_knn",
+    label="mutual k-NN",
+    about="shared nearest neighbours (10)",
+    place=9,
+    look=("#000000", "+", "--"),
+    ignores=("order of units", "scale", "rotation", "gain of each stimulus"),
+    fitted=False,
+    symmetric=True,
+    single_position=True,
+    least=12,
+)
+
 NEIGHBOURS = 10
 _BLOCK = 2**22  # entries computed at a time
 

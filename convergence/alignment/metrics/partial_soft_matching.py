@@ -12,6 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergence.alignment.metrics.matching import ROUNDED, Plan
+from convergence.alignment.metrics.metric import Metric
+
+METRIC = Metric(
+    name="partial_soft_matching",
+    label="partial matching",
+    about="transport of the best-matched part of the units",
+    place=4,
+    look=("#56B4E9", "v", "-"),
+    ignores=("order of units", "scale", "offset of each unit"),
+    basis_bound=True,
+)
 
 MASS = 0.8
 _NOTHING = 1e-12  # mass that the solver leaves behind by rounding

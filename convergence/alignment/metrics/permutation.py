@@ -1,0 +1,18 @@
+"""Permutation: one unit to one unit, by the assignment with the greatest sum of training correlations."""
+
+from __future__ import annotations
+
+from convergence.alignment.metrics.metric import Freedom, Metric
+
+METRIC = Metric(
+    name="permutation",
+    label="permutation",
+    about="one unit to one unit, at equal widths",
+    place=2,
+    look=("#332288", "x", ":"),
+    paper=True,
+    freedom=Freedom.matching,
+    ignores=("order of units", "scale", "offset of each unit"),
+    equal_widths=True,
+    basis_bound=True,
+)
