@@ -33,7 +33,10 @@ def of_config(error: BaseException) -> str:
         what = message.removeprefix("In 'config': ").rstrip(".")
         return f"{what}: the choices are {', '.join(choices)}."
     if "more than once in the final defaults list" in message:
-        return "a group takes one choice: of several metrics, give a list such as metric.names=[linear,procrustes]."
+        from convergence.alignment.metrics.catalogue import METRICS  # it loads torch
+
+        several = f"metric.names=[{','.join(METRICS[:2])}]"
+        return f"a group takes one choice: of several metrics, give a list such as {several}."
     swept = re.match(r"Ambiguous value for argument '([^=]*)=(.*)'", message)
     if swept:
         option, value = swept[1], swept[2]

@@ -11,9 +11,7 @@ import pandas as pd
 from convergence.figures import style
 from convergence.results.areas import best_layers, grid, to_areas
 
-_MAPS = ("procrustes", "soft_matching")  # as among networks
 _BAR = 0.155  # inches
-_DARK = ("permutation", "pwcca", "mutual_knn")
 _MOST = 60  # bars of one figure
 
 
@@ -22,7 +20,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     rows = to_areas(table)
     if rows.empty:
         return []
-    shown = [m for m in _MAPS if (rows.metric == m).any()] or [str(rows.metric.iloc[0])]
+    shown = style.heatmaps(rows.metric) or [str(rows.metric.iloc[0])]
     return [*_heatmaps(rows, shown, folder), *_bars(rows, best_layers(table), folder)]
 
 
@@ -46,7 +44,7 @@ def _heatmaps(rows: pd.DataFrame, metrics: list[str], folder: Path) -> list[Path
                 turned = sum(len(str(n)) for n in cells) > 24
                 axes.set_xticks(range(cells.shape[1]), cells.columns, rotation=90 if turned else 0)
                 axes.tick_params(length=0, labelsize=6.5)
-                axes.set_title(f"{source} → {target}, {style.LOOKS[metric]['label']}", fontsize=8, loc="left")
+                axes.set_title(f"{source} → {target}, {style.label(metric)}", fontsize=8, loc="left")
         for axes in panels[:, 0]:
             axes.set_ylabel("source layer")
         figure.colorbar(image, ax=panels, label=style.quantity(metrics), shrink=0.8, aspect=30)
@@ -56,7 +54,7 @@ def _heatmaps(rows: pd.DataFrame, metrics: list[str], folder: Path) -> list[Path
 
 def _bars(rows: pd.DataFrame, best: pd.DataFrame, folder: Path) -> list[Path]:
     """One panel per model of the source; in it the areas, and for each a bar per metric with its layer's name."""
-    metrics = [m for m in style.LOOKS if m in set(best.metric)]
+    metrics = style.drawn(best.metric)
     areas = best.groupby("source_model").apply(lambda part: part[["target_model", "target_layer"]].drop_duplicates())
     if len(areas) * len(metrics) > _MOST:
         metrics = [style.preferred(metrics)]
@@ -86,7 +84,7 @@ def _panel(axes: Any, best: pd.DataFrame, metrics: list[str]) -> None:
         bars = part.set_index("metric").reindex([m for m in metrics if m in set(part.metric)])
         places = place + np.arange(len(bars))
         for y, (metric, bar) in zip(places, bars.iterrows(), strict=True):
-            look = style.LOOKS[str(metric)]
+            look = style.look(str(metric))
             axes.barh(y, max(bar.score, 0), 0.9, color=look["color"], label=look["label"], alpha=0.75)
             if not np.isnan(bar.spread):
                 axes.errorbar(bar.score, y, xerr=bar.spread, color="0.25", lw=0.7, capsize=1.5)
@@ -94,7 +92,7 @@ def _panel(axes: Any, best: pd.DataFrame, metrics: list[str]) -> None:
                 axes.plot(
                     bar.corrected, y, marker="D", ms=3.2, mfc="white", mec="black", mew=0.7, ls="", label="corrected"
                 )
-            ink = "white" if metric in _DARK and bar.score > 0.1 else "black"
+            ink = "white" if style.is_dark(str(metric)) and bar.score > 0.1 else "black"
             name = style.short(str(bar.source_layer), 26)
             axes.text(0.01, y, name, fontsize=5.5, va="center_baseline", ha="left", color=ink)
         ceiling = bars.ceiling.max()

@@ -31,6 +31,12 @@ def label(metric: str) -> str:
     return catalogue.find(metric).label
 
 
+def is_dark(metric: str) -> bool:
+    """Whether only white letters are legible on the metric's colour."""
+    red, green, blue = (int(look(metric)["color"][i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return bool(0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2 < 0.12)
+
+
 def drawn(metrics: Iterable[str]) -> list[str]:
     """Each metric once, in the order in which they are drawn: those that apply to few layers after the others."""
     found = [(name, catalogue.find(name)) for name in catalogue.ordered(metrics)]
