@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from convergence import align
-from convergence.alignment import Arrays
-from convergence.scoring import transfer
+from convergence.alignment.arrays import Arrays
+from convergence.alignment.score import transfer
 
 FILE = Path(__file__).with_name("rows.parquet")
 TEXT = ["layer_x", "layer_y", "metric", "direction", "null"]
