@@ -87,6 +87,7 @@ class Loader:
             return map(blocks.__getitem__, range(len(starts)))
         from torch.utils.data import DataLoader
 
+        self.stimuli.prepare()
         pinned = self.device.type == "cuda"
         return DataLoader(blocks, batch_size=None, num_workers=workers, pin_memory=pinned)  # type: ignore[arg-type]
 

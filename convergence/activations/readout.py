@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from convergence.stimuli.base import Stimuli
-from convergence.stimuli.imagenet import class_order
+from convergence.stimuli.imagenet import class_order, places_of
+
+_log = logging.getLogger("convergence")
+_said: set[tuple[str, int]] = set()
 
 
 class AnswerReader:
@@ -18,14 +23,17 @@ class AnswerReader:
     Parameters
     ----------
     stimuli : their ``classes`` are answered in; the ``members`` of a class speak for it as its own name does.
-    outputs : names of the network's outputs. None: unknown; then a thousand of them are taken to be ImageNet's, and as
-        many as the stimuli have classes to be these, in their order.
+    outputs : names of the network's outputs. None: unknown; then a thousand of them are taken to be ImageNet's, to
+        which classes belong by WordNet id or English name, and another number, if the stimuli have as many classes, to
+        be these in their order.
+
+    Where a class has no output for certain nothing is answered, and a warning says so once.
     """
 
     def __init__(self, stimuli: Stimuli, outputs: Sequence[str] | None = None) -> None:
         members = stimuli.members or [()] * len(stimuli.classes)
         self._names = [(name, *finer) for name, finer in zip(stimuli.classes, members, strict=True)]
-        self._classes, self._outputs = stimuli.classes, outputs
+        self._classes, self._outputs, self._about = stimuli.classes, outputs, stimuli.name
         self._groups: dict[int, list[list[int]] | None] = {}  # by the number of outputs
 
     def read(self, logits: Tensor) -> Tensor | None:
@@ -55,14 +63,48 @@ class AnswerReader:
         return torch.stack(means, 1).argmax(1)
 
     def _find(self, width: int) -> list[list[int]] | None:
-        outputs = self._outputs or self._guess(width)
-        if outputs is None or len(outputs) != width:
-            return None
+        groups, problem = self._understood(width)
+        if problem and (self._about, width) not in _said:
+            _said.add((self._about, width))
+            _log.warning("accuracy on %s is left empty: %s.", self._about, problem)
+        return groups
+
+    def _understood(self, width: int) -> tuple[list[list[int]] | None, str]:
+        """The outputs of each class, or None and why."""
+        if len(self._classes) < 2:
+            return None, "its images have no labels" if not self._classes else "it has one class"
+        if self._outputs is not None:
+            if len(self._outputs) != width:
+                return None, f"the network has {width:,} outputs, of which {len(self._outputs):,} are known by name"
+            return self._by_name(self._outputs)
+        if width == len(class_order()):
+            return self._of_imagenet()
+        if width == len(self._classes):  # the same number of classes: taken to be these, in their order
+            return [[i] for i in range(width)], ""
+        some = ", ".join(self._classes[:3])
+        return None, f"it is not known which of the network's {width:,} outputs are its classes ({some}, …)"
+
+    def _by_name(self, outputs: Sequence[str]) -> tuple[list[list[int]] | None, str]:
         place = {name: i for i, name in enumerate(outputs)}
         groups = [[place[name] for name in names if name in place] for names in self._names]
-        return groups if all(groups) else None
+        return self._whole(groups, "the network's outputs")
 
-    def _guess(self, width: int) -> Sequence[str] | None:
-        if width == len(self._classes):
-            return self._classes
-        return class_order() if width == len(class_order()) else None
+    def _of_imagenet(self) -> tuple[list[list[int]] | None, str]:
+        # Members tell better than their common name, which may be another thing's (crane).
+        known = [members or [name] for name, *members in self._names]
+        places = iter(places_of([each for members in known for each in members]))
+        groups = [[i for i in islice(places, len(members)) if i is not None] for members in known]
+        return self._whole(groups, "ImageNet's classes")
+
+    def _whole(self, groups: list[list[int]], known: str) -> tuple[list[list[int]] | None, str]:
+        """The groups, if each class has outputs, and none of another class's."""
+        for name, group in zip(self._classes, groups, strict=True):
+            if not group:
+                return None, f"its class {name} is not clearly one of {known}"
+        owner: dict[int, str] = {}
+        for name, group in zip(self._classes, groups, strict=True):
+            for output in group:
+                if output in owner:
+                    return None, f"its classes {owner[output]} and {name} are one and the same of {known}"
+                owner[output] = name
+        return groups, ""

@@ -13,6 +13,7 @@ from convergence.alignment.moments.accumulate import Pair
 from convergence.alignment.options import MetricConfig
 from convergence.axes.options import Experiment, Pairs
 from convergence.axes.recorded import common
+from convergence.axes.splits import split_of
 from convergence.models.network import Network
 from convergence.models.recordings.recording import Recording
 from convergence.stimuli import load as stimuli
@@ -68,7 +69,7 @@ def held_out(config: Experiment) -> Stimuli:
     UserError
         If they are missing, broken, or too few for the folds: before anything is trained.
     """
-    images = common(config) or stimuli.load(config.dataset, "test")
+    images = common(config) or stimuli.load(config.dataset, split_of(config))
     check_folds(config.metric, len(images))
     return images
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import torch
 
+from convergence.alignment import folds
 from convergence.axes.comparison import Comparison, check_folds, compare, pairs_of
 from convergence.axes.depth import nothing_to_compare
 from convergence.axes.options import Experiment, OodConfig, Pairs
 from convergence.axes.recorded import refuse
+from convergence.axes.splits import split_of
 from convergence.models import load as models
 from convergence.stimuli.conditions.conditions import conditions
 
@@ -27,7 +29,10 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     axis = config.axis
     assert isinstance(axis, OodConfig)
     refuse(config, "there are no responses to distorted images")
-    images, shifted = conditions(config.dataset, device)
+    metric = config.metric
+    images, shifted = conditions(
+        config.dataset, device, split_of(config), lambda count: folds.assign(count, metric.folds, metric.seed)
+    )
     check_folds(config.metric, len(images))
     sides = [config.model] if config.against is None else [config.model, config.against]
     groups = [models.trajectories(side, config.dataset, folder=folder, device=device) for side in sides]

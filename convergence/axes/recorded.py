@@ -6,12 +6,13 @@ import logging
 from dataclasses import replace
 
 from convergence.axes.options import Experiment
+from convergence.axes.splits import split_of
 from convergence.models.options import ArraysConfig
 from convergence.models.recordings.matching import matched
 from convergence.models.recordings.recording import Recording, recordings
 from convergence.stimuli import load as stimuli
 from convergence.stimuli.base import Stimuli
-from convergence.stimuli.options import FilesConfig
+from convergence.stimuli.options import FilesConfig, ModuleConfig
 from convergence.stimuli.recorded import recorded_stimuli
 from convergence.system.errors import UserError
 
@@ -64,7 +65,8 @@ def common(config: Experiment) -> Stimuli | None:
                 "name a file of them with model.stimulus_ids=FILE."
             )
     dataset = config.dataset
-    images = stimuli.load(replace(dataset, stimuli=None) if isinstance(dataset, FilesConfig) else dataset, "test")
+    whole = replace(dataset, stimuli=None) if isinstance(dataset, FilesConfig | ModuleConfig) else dataset
+    images = stimuli.load(whole, split_of(config))
     kept = set(range(len(images)))
     for one in found:
         assert one.ids is not None

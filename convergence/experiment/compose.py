@@ -15,22 +15,23 @@ from omegaconf import OmegaConf
 from convergence.alignment.options import MetricConfig, NullConfig
 from convergence.axes.options import DepthConfig, OodConfig, TrainingAxisConfig
 from convergence.experiment.config import Config, PopulationConfig
-from convergence.models.options import ArraysConfig, LibraryConfig, ModuleConfig, RecipeConfig
-from convergence.stimuli.options import DatasetConfig, FilesConfig, ShapesConfig
+from convergence.models import options as models
+from convergence.stimuli import options as stimuli
 
 _SCHEMAS: dict[str, dict[str, type]] = {
     "schema/config": {"main": Config},
     "schema/model": {
-        "recipe": RecipeConfig,
-        "library": LibraryConfig,
-        "module": ModuleConfig,
-        "arrays": ArraysConfig,
+        "recipe": models.RecipeConfig,
+        "library": models.LibraryConfig,
+        "module": models.ModuleConfig,
+        "arrays": models.ArraysConfig,
         "population": PopulationConfig,
     },
     "schema/dataset": {
-        "base": DatasetConfig,
-        "shapes": ShapesConfig,
-        "files": FilesConfig,
+        "base": stimuli.DatasetConfig,
+        "shapes": stimuli.ShapesConfig,
+        "files": stimuli.FilesConfig,
+        "module": stimuli.ModuleConfig,
     },
     "schema/metric": {"base": MetricConfig},
     "schema/null": {"base": NullConfig},

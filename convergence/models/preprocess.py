@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from convergence.stimuli.base import Stimuli
+from convergence.stimuli.files import FileStimuli
 from convergence.stimuli.options import Transform
 
 
@@ -59,10 +60,10 @@ class PixelPreprocess(Preprocess):
     stretch: bool = False
 
     def pixels(self, stimuli: Stimuli, indices: Sequence[int]) -> Tensor:
-        pixels = stimuli.pixels(indices)
-        if pixels is not None and self.size in (None, pixels.shape[-1]):
+        if self.size is None or stimuli.common_size == (self.size, self.size):
+            pixels = stimuli.pixels(indices)
+            assert pixels is not None
             return pixels
-        assert self.size is not None
         return torch.stack([_as_tensor(self._fit(stimuli.image(int(i)), self.size)) for i in indices])
 
     def _fit(self, image: Image.Image, size: int) -> Image.Image:
@@ -108,9 +109,12 @@ class ImagePreprocess(Preprocess):
 
 
 def for_images(stimuli: Stimuli, image_size: int | None, transform: Transform | None) -> PixelPreprocess:
-    """A recipe's: the images' own size where they share one, 64 pixels for files of all sizes."""
-    if image_size is None and stimuli.pixels([0]) is None:
-        image_size = 64
+    """A recipe's: the images' own size where they share one (the middle square of it), 64 pixels for all sizes.
+
+    Of files the size is told: the recipe then takes other files too.
+    """
+    if image_size is None and (stimuli.common_size is None or isinstance(stimuli, FileStimuli)):
+        image_size = min(stimuli.common_size or (64, 64))
     return PixelPreprocess(image_size, stretch=transform is Transform.stretch)
 
 

@@ -53,8 +53,17 @@ class Stimuli(ABC):
         """The i-th image, RGB."""
 
     def pixels(self, indices: Sequence[int]) -> Tensor | None:
-        """uint8 (n, 3, H, W) where all images have one size, else None."""
+        """uint8 (n, 3, S, S) where all images are squares of one size, else None."""
         return None
+
+    @property
+    def common_size(self) -> tuple[int, int] | None:
+        """Width and height, where all images are known to have the same; else None."""
+        first = self.pixels([0])
+        return None if first is None else (first.shape[-1], first.shape[-2])
+
+    def prepare(self) -> None:  # noqa: B027
+        """Do once, in this process, what workers that make pixels would each do again."""
 
     def take(self, indices: Sequence[int]) -> Stimuli:
         """These images alone, in this order."""
@@ -119,12 +128,13 @@ def select(labels: Tensor, count: int | None, seed: int, name: str, split: str) 
     UserError
         If there are fewer images than that, or none is asked for.
     """
-    what = "stimuli" if split == "test" else "train_images"
+    what = "train_images" if split == "train" else "stimuli"
     if count is not None and count < 1:
         raise UserError(f"dataset.{what}={count} leaves no images: ask for one or more, or for all with null.")
     if count is not None and count > len(labels):
         raise UserError(
-            f"dataset.{what}={count}, but the {split} split of {name} has {len(labels)} images: "
+            f"dataset.{what}={count}, but {name if split == 'all' else f'the {split} split of {name}'} has "
+            f"{len(labels)} images: "
             f"ask for fewer, or for all with dataset.{what}=null."
         )
     # Sorting raw bits of Philox: unlike a library's shuffle, these are promised to stay the same across versions.

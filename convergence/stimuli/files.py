@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from convergence.stimuli.base import Stimuli
+from convergence.stimuli.decoding import PLAIN, Look, as_meant, shown_size
 from convergence.stimuli.options import OnError
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
 from convergence.system.progress import progress
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
+_VERSION = 1  # of the way from files to pixels: raise it whenever a pixel changes
 _BATCH = 512
 # What Pillow raises for files that are truncated, of another kind, or malformed in one of many ways.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
@@ -28,25 +30,55 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombEr
 
 @dataclass
 class FileStimuli(Stimuli):
-    """Images decoded when asked for; ``ids`` are their places below ``top``."""
+    """Images decoded when asked for.
+
+    Attributes
+    ----------
+    top : the folder that they lie below.
+    files : their places below ``top``; none, if these are the ``ids``.
+    look : how they are to be read.
+    size : width and height, where all have been opened and found to be of one size.
+    about : of how many images of what they were chosen, in words.
+    """
 
     top: Path = Path()
+    files: tuple[str, ...] = ()
+    look: Look = PLAIN
+    size: tuple[int, int] | None = None
+    about: str = ""
 
     def path(self, i: int) -> Path:
-        return self.top / self.ids[i]
+        return self.top / (self.files or self.ids)[i]
 
     def image(self, i: int) -> Image.Image:
         path = self.path(i)
         try:
             with Image.open(path) as image:
-                return image.convert("RGB")
+                return as_meant(image, self.look)
         except _BROKEN as error:
             raise _broken(path, error) from None
+
+    @property
+    def common_size(self) -> tuple[int, int] | None:
+        return self.size
+
+    def pixels(self, indices: Sequence[int]) -> Tensor | None:
+        if self.size is None or self.size[0] != self.size[1]:
+            return None
+        width, height = self.size
+        result = np.empty((len(indices), height, width, 3), dtype=np.uint8)
+        for place, i in zip(result, indices, strict=True):
+            image = self.image(int(i))
+            if image.size != self.size:
+                raise UserError(f"{self.path(int(i))} has changed its size since it was listed: start again.")
+            place[:] = np.asarray(image)
+        return torch.from_numpy(result).permute(0, 3, 1, 2).contiguous()
 
     def take(self, indices: Sequence[int]) -> FileStimuli:
         return replace(
             self,
             ids=tuple(self.ids[i] for i in indices),
+            files=tuple(self.files[i] for i in indices) if self.files else (),
             labels=self.labels[list(indices)],
             fingerprint=digest(self.fingerprint, list(indices)),
             texture_labels=None if self.texture_labels is None else self.texture_labels[list(indices)],
@@ -75,25 +107,6 @@ def listed(
     )
 
 
-def images_in(top: Path, inside: str) -> list[str]:
-    """Places below ``top``, with slashes, of the images in one of its folders and below that, in a fixed order."""
-    found = []
-    with os.scandir(top / inside) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            place = f"{inside}/{entry.name}"
-            if entry.is_dir():
-                found += images_in(top, place)
-            elif os.path.splitext(entry.name)[1].lower() in ENDINGS and entry.is_file():
-                found.append(place)
-    return sorted(found, key=lambda place: place.split("/"))
-
-
-def folders_in(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
-
-
 def opened(together: Sequence[FileStimuli], wanted: int, on_error: OnError) -> list[FileStimuli]:
     """The first ``wanted`` images of each listing, all decoded once, so that a broken one is named before the work.
 
@@ -110,43 +123,46 @@ def opened(together: Sequence[FileStimuli], wanted: int, on_error: OnError) -> l
         If an image is broken, unless ``on_error`` is skip.
     """
     good: list[int] = []
-    hashes: list[tuple[str, ...]] = []
+    seen: list[list[tuple[str, tuple[int, int]]]] = []  # hash and size of each
     at, most = 0, len(together[0])
     wanted = min(wanted, most)
     with ThreadPoolExecutor() as pool, progress("Checking images", wanted * len(together), "images") as advance:
         while len(good) < wanted and at < most:
             part = range(at, min(at + max(_BATCH // len(together), 1), at + wanted - len(good), most))
             # Read by the pool, and taken in order, so that it is always the same image that is named.
-            read = [pool.submit(_read, listing.path(i), on_error) for i in part for listing in together]
+            read = [pool.submit(_read, listing.path(i), listing.look, on_error) for i in part for listing in together]
             contents = [future.result() for future in read]
             for number, i in enumerate(part):
-                row = contents[number * len(together) : (number + 1) * len(together)]
-                if all(row):
+                row = [c for c in contents[number * len(together) : (number + 1) * len(together)] if c is not None]
+                if len(row) == len(together):
                     good.append(i)
-                    hashes.append(tuple(map(str, row)))
+                    seen.append(row)
                     advance(len(together))
             at = part.stop
     result = []
     for number, listing in enumerate(together):
         kept = listing.take(good)
-        parts = (kept.ids, kept.classes, kept.labels.tolist(), [row[number] for row in hashes])
-        members = [kept.members] if kept.members is not None else []
-        result.append(replace(kept, fingerprint=digest(*parts, *members), skipped=at - len(good)))
+        hashes, sizes = [row[number][0] for row in seen], {row[number][1] for row in seen}
+        look = (_VERSION, kept.look.background, kept.look.exif)
+        fingerprint = digest(kept.ids, kept.classes, kept.labels.tolist(), hashes, look, kept.members)
+        size = sizes.pop() if len(sizes) == 1 else None
+        result.append(replace(kept, fingerprint=fingerprint, skipped=at - len(good), size=size))
     return result
 
 
-def _read(path: Path, on_error: OnError) -> str | None:
-    """A hash of the content, None if it is no image."""
+def _read(path: Path, look: Look, on_error: OnError) -> tuple[str, tuple[int, int]] | None:
+    """A hash of the content, and the size that it is shown at; None if it is no image."""
     try:
         content = path.read_bytes()
         with Image.open(io.BytesIO(content)) as image:
+            size = shown_size(image, look)
             image.draft("RGB", (1, 1))  # a JPEG is then read to its end at an eighth of its size
-            image.convert("RGB")
+            as_meant(image, look)
     except _BROKEN as error:
         if on_error is OnError.stop:
             raise _broken(path, error) from None
         return None
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(content).hexdigest(), size
 
 
 def _broken(path: Path, error: Exception) -> UserError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -21,6 +23,48 @@ def class_order() -> tuple[str, ...]:
 def _spans(*spans: int | tuple[int, int]) -> list[int]:
     """Single classes, and spans with both their ends."""
     return [i for span in spans for i in ([span] if isinstance(span, int) else range(span[0], span[1] + 1))]
+
+
+def spelt(name: str) -> str:
+    """A class's name without what people write differently: case, spaces, underscores, hyphens, apostrophes, dots."""
+    return re.sub(r"[\W_]+", "", name.casefold())
+
+
+@functools.cache
+def _names() -> tuple[Mapping[str, tuple[int, ...]], ...]:
+    """Places of the classes by their first names as WordNet writes them, by these as ``spelt``, and by any name."""
+    torchvision_ops.ensure()
+    from timm.data import ImageNetInfo
+    from torchvision.models import ResNet18_Weights
+
+    descriptions = ImageNetInfo("imagenet-1k").label_descriptions()
+    ways: tuple[dict[str, tuple[int, ...]], ...] = ({}, {}, {})
+    for i, (text, short) in enumerate(zip(descriptions, ResNet18_Weights.DEFAULT.meta["categories"], strict=True)):
+        names = text.split(",")
+        for way, known in zip(ways, ([names[0]], [spelt(names[0])], map(spelt, [*names, text, short])), strict=True):
+            for name in dict.fromkeys(known):
+                way[name] = (*way.get(name, ()), i)
+    return ways
+
+
+def places_of(names: Sequence[str]) -> list[int | None]:
+    """Places, in the order of a network's outputs, of classes by WordNet id or English name; None where one is unsure.
+
+    A name that several classes have is the one's that has it as its first, or the one's that is left when all other
+    names are given away: "crane" is the machine beside "crane bird", and nobody's else.
+    """
+    ids = {name: (i,) for i, name in enumerate(class_order())}
+    exact, first, every = _names()
+    plain_names = Counter(map(spelt, names))
+    found = []
+    for name in names:
+        plain = spelt(name)
+        as_written = exact.get(name) if plain_names[plain] > 1 else None  # Cardigan, a dog, beside cardigan
+        ways = (ids.get(name), as_written, first.get(plain), every.get(plain))
+        found.append(set(next((places for places in ways if places), ())))
+    sure = {next(iter(places)) for places in found if len(places) == 1}
+    left = [places if len(places) == 1 else places - sure for places in found]
+    return [next(iter(places)) if len(places) == 1 else None for places in left]
 
 
 # Places in the order of classes (Geirhos et al. 2018, arXiv 1808.08750). A category is most of what WordNet puts below

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -67,5 +67,23 @@ class FilesConfig(DatasetConfig):
     """A data set that lies on disk under `root` (null: the usual places), or is downloaded there."""
 
     root: str | None = path()
+    # Instead of folders: .csv, .tsv or .parquet with the columns path and, if known, id and label.
+    table: str | None = path()
     download: bool = True
     on_error: OnError = OnError.stop
+    background: Any = 128  # what transparent pixels show: a grey value from 0 to 255, or [red,green,blue]
+    exif: bool = True  # whether photographs are turned as their camera says
+
+
+@dataclass
+class ModuleConfig(DatasetConfig):
+    """Images that code of the user's own gives."""
+
+    name: str = "module"
+    # FILE.py:NAME or package.module:NAME: a callable that returns a sequence of (PIL image or tensor, label or None),
+    # or of images alone; it may take `split` ("train" or "test").
+    factory: str | None = path()
+    arguments: dict[str, Any] = field(default_factory=dict)  # further keyword arguments of it
+    stimuli: int | None = number(None, least=1)
+    background: Any = 128  # what transparent pixels show: a grey value from 0 to 255, or [red,green,blue]
+    exif: bool = True  # whether photographs are turned as their camera says

@@ -150,3 +150,46 @@ def test_accuracy_in_sixteen_classes_comes_from_the_pass_that_takes_the_response
     assert extract(net, images, **options).accuracy == 0.75
     other = replace(images, classes=tuple("abcdefghijklmnop"), members=None, fingerprint="g")
     assert extract(net, other, **options).accuracy is None
+
+
+WIDE = logits(50, 1000)
+UNDERSTOOD = {
+    "WordNet ids": ("n01440764", "n02123045", "n03792782"),
+    "names": ("tench", "tabby", "mountain bike"),
+    "names with underscores and capitals": ("Tench", "TABBY", "Mountain_Bike"),
+    "names with hyphens": ("tench", "tabby-cat", "mountain-bike"),
+    "synonyms": ("Tinca tinca", "tabby cat", "off-roader"),
+}
+UNSURE = {
+    "classes of another data set": ("airplane", "bird", "cat"),
+    "a name that two classes share": ("tench", "crane", "tabby"),
+    "two names of one class": ("tench", "Tinca tinca", "tabby"),
+    "numbers that may be anything": ("0", "1", "2"),
+    "a thousand unknown names": tuple(f"person {i}" for i in range(1000)),
+    "no labels": (),
+    "one class": ("tench",),
+}
+
+
+@pytest.mark.parametrize("spelling", UNDERSTOOD)
+def test_classes_of_imagenet_are_found_by_id_or_name(spelling: str) -> None:
+    answers = AnswerReader(stimuli(UNDERSTOOD[spelling])).read(WIDE)
+    assert answers is not None
+    assert answers.tolist() == WIDE[:, [0, 281, 671]].argmax(1).tolist()
+
+
+def test_a_crane_beside_the_crane_bird_is_the_machine() -> None:
+    answers = AnswerReader(stimuli(("crane", "crane bird"))).read(WIDE)
+    assert answers is not None
+    assert answers.tolist() == WIDE[:, [517, 134]].argmax(1).tolist()
+
+
+@pytest.mark.parametrize("why", UNSURE)
+def test_where_outputs_are_not_known_for_certain_accuracy_is_empty_and_it_is_said_once(
+    why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = replace(stimuli(UNSURE[why]), name=why)
+    for _ in range(2):
+        assert AnswerReader(images).read(WIDE) is None
+    said = [record.message for record in caplog.records if f"accuracy on {why} is left empty" in record.message]
+    assert len(said) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,7 @@ from convergence.stimuli.shifts import SHIFTS, Graded, shifted, square
 from convergence.system.errors import UserError
 
 _log = logging.getLogger("convergence")
+Groups = Callable[[int], torch.Tensor]
 ANALOGUE = "analogue"  # the level of images that only resemble the benchmark's
 
 
@@ -44,12 +45,16 @@ class Condition:
     paired: bool
 
 
-def conditions(config: DatasetConfig, device: torch.device | str = "cpu") -> tuple[Stimuli, list[Condition]]:
+def conditions(
+    config: DatasetConfig, device: torch.device | str = "cpu", split: str = "test", groups: Groups | None = None
+) -> tuple[Stimuli, list[Condition]]:
     """The stimuli within distribution, and those of every chosen shift and level, all equally many.
 
     Parameters
     ----------
     device : where shifts are computed that are generated.
+    split : "test" or "all", as ``load`` understands it.
+    groups : the group of each of so many stimuli, such as their folds; generated shifts mix no images of two groups.
 
     Raises
     ------
@@ -57,18 +62,21 @@ def conditions(config: DatasetConfig, device: torch.device | str = "cpu") -> tup
         If a shift or level is unknown, or a data set is missing or broken.
     """
     if config.shifts is ShiftSource.generated:
-        return _generated(config, device)
+        return _generated(config, device, split, groups)
     if config.shifts is ShiftSource.cifar10_c:
         return _cifar_c(config)
-    return _from_folders(config)
+    return _from_folders(config, split)
 
 
-def _generated(config: DatasetConfig, device: torch.device | str) -> tuple[Stimuli, list[Condition]]:
+def _generated(
+    config: DatasetConfig, device: torch.device | str, split: str, groups: Groups | None
+) -> tuple[Stimuli, list[Condition]]:
     choice = chosen(config, SHIFTS.values())
-    base = load(config, "test")
+    base = load(config, split)
+    of_each = None if groups is None else groups(len(base))
     found = []
     for shift, level, averaged in choice:
-        images = shifted(base, shift.name, level, config.seed, device)
+        images = shifted(base, shift.name, level, config.seed, device, of_each)
         found.append(Condition(shift.name, ANALOGUE if images.analogue else level, images, averaged, paired=True))
     return square(base), found  # the images that the shifts begin with: nothing but the shift differs
 
@@ -82,8 +90,8 @@ def _cifar_c(config: DatasetConfig) -> tuple[Stimuli, list[Condition]]:
     ]
 
 
-def _from_folders(config: DatasetConfig) -> tuple[Stimuli, list[Condition]]:
-    base = unopened(config)
+def _from_folders(config: DatasetConfig, split: str) -> tuple[Stimuli, list[Condition]]:
+    base = unopened(config, split)
     if config.shifts is ShiftSource.model_vs_human:
         base = model_vs_human.within(base)
         choice, pools = _benchmark(config)

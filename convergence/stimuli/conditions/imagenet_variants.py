@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from convergence.stimuli.files import FileStimuli, folders_in, images_in, listed
+from convergence.stimuli.files import FileStimuli, listed
 from convergence.stimuli.imagenet import class_order
+from convergence.stimuli.layouts import folders_in, images_in
 from convergence.stimuli.options import DatasetConfig, ShiftSource
 from convergence.stimuli.shifts import Graded
 from convergence.system.errors import UserError

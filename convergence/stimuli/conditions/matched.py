@@ -19,11 +19,11 @@ _log = logging.getLogger("convergence")
 _IN_MEMORY = ("fashion_mnist", "cifar10", "cifar100")
 
 
-def unopened(config: DatasetConfig) -> Stimuli:
-    """All held-out images of a data set; of those in folders none is opened."""
+def unopened(config: DatasetConfig, split: str) -> Stimuli:
+    """All images of a split ("test", "all"); of those in folders none is opened."""
     if isinstance(config, FilesConfig) and config.name not in _IN_MEMORY:
-        return folder.listing(config, "test")
-    return load(config if config.name == "shapes" else replace(config, stimuli=None), "test")
+        return folder.listing(config, split)
+    return load(config if config.name == "shapes" else replace(config, stimuli=None), split)
 
 
 def alike(config: DatasetConfig, base: Stimuli, pools: Sequence[FileStimuli]) -> tuple[Stimuli, list[Stimuli], bool]:
@@ -67,7 +67,7 @@ def alike(config: DatasetConfig, base: Stimuli, pools: Sequence[FileStimuli]) ->
     if count < (config.stimuli or max(map(len, every))):
         _log.info("%d stimuli within distribution and under each shift: %s has no more.", count, smallest.name)
     within, *shifted = (images if len(images) == count else images.take(range(count)) for images in found)
-    pixels = within.pixels([0])
+    pixels = None if isinstance(within, FileStimuli) else within.pixels([0])
     if pixels is not None:  # a recipe takes images of the size that it was trained on
         shifted = [cropped(images, pixels.shape[-1], pixels.shape[-1]) for images in shifted]
     return within, shifted, together is not None

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from convergence.stimuli.base import Stimuli, restricted
 from convergence.stimuli.fetch import fetch
-from convergence.stimuli.files import FileStimuli, folders_in, images_in, listed
+from convergence.stimuli.files import FileStimuli, listed
 from convergence.stimuli.imagenet import CATEGORIES, categories
+from convergence.stimuli.layouts import folders_in, images_in
 from convergence.stimuli.options import DatasetConfig, FilesConfig
 from convergence.stimuli.shifts import Shift
 from convergence.system.errors import UserError

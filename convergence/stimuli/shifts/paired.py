@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 from convergence.stimuli.base import Stimuli, as_image, select
 from convergence.stimuli.shapes import Shapes, shapes
@@ -47,6 +48,7 @@ class ShiftedStimuli(Stimuli):
     seed : of what the shift draws at random; each image has a stream of its own by (seed, id, shift, level).
     native : the data set itself draws such images, nothing is left to do.
     partners : (M,) the images whose texture stylized and cue-conflict take; else None.
+    groups : (M,) no image depends on those of another group: partners and statistics are of its own; None: of all.
     device : where the shift is computed; it changes no pixel.
     """
 
@@ -56,6 +58,7 @@ class ShiftedStimuli(Stimuli):
     seed: int = 0
     native: bool = False
     partners: Tensor | None = None
+    groups: Tensor | None = None
     device: torch.device | str = "cpu"
 
     @property
@@ -72,30 +75,76 @@ class ShiftedStimuli(Stimuli):
     def _in_parts(self, chosen: Tensor) -> Tensor:
         first = _pixels(self.base, chosen[:1].tolist())
         batch = max(_ELEMENTS // first.numel(), 1)
-        return torch.cat([self._shifted(part.tolist()) for part in chosen.split(batch)])
+        result = torch.empty(len(chosen), *first.shape[1:], dtype=torch.uint8)
+        for group, places in self._by_group(chosen):
+            for part in places.split(batch):
+                result[part] = self._shifted(chosen[part].tolist(), group)
+        return result
 
-    def _shifted(self, chosen: list[int]) -> Tensor:
+    def _by_group(self, chosen: Tensor) -> Iterator[tuple[int | None, Tensor]]:
+        """Groups, and the places in ``chosen`` of their images; all in one where a group makes no difference."""
+        if self.groups is None or not find(self.shift).measured:
+            yield None, torch.arange(len(chosen))
+            return
+        of = self.groups[chosen]
+        for group in of.unique().tolist():
+            yield group, torch.where(of == group)[0]
+
+    def _shifted(self, chosen: list[int], group: int | None) -> Tensor:
+        device = "cpu" if in_worker() else self.device
         partners = None
         if self.partners is not None:
-            partners = _pixels(self.base, self.partners[chosen].tolist()).to(self.device)
+            partners = _pixels(self.base, self.partners[chosen].tolist()).to(device)
         return apply(
-            _pixels(self.base, chosen).to(self.device),
+            _pixels(self.base, chosen).to(device),
             self.shift,
             self.level,
             seeds=_seeds([self.ids[i] for i in chosen], self.seed, self.shift, self.level),
-            statistics=_statistics(self.base) if find(self.shift).measured else None,
+            statistics=self._statistics(group) if find(self.shift).measured else None,
             partners=partners,
         ).cpu()
+
+    def _statistics(self, group: int | None) -> Statistics:
+        """Of all images of a group, or of 1,000 by a seeded shuffle, the same whatever the shift and its seed."""
+        assert self.base is not None
+        members = None
+        key = self.base.fingerprint
+        if self.groups is not None and group is not None:
+            members = torch.where(self.groups == group)[0]
+            key = digest(key, members.tolist())
+        if key not in _measured:
+            labels = self.labels if members is None else self.labels[members]
+            sample = select(labels, min(_SAMPLE, len(labels)), 0, self.name, "test")
+            sample = sample if members is None else members[sample]
+            _measured[key] = measure(_pixels(self.base, part.tolist()) for part in sample.split(_BATCH))
+        return _measured[key]
+
+    def prepare(self) -> None:
+        if find(self.shift).measured and not self.native:
+            for group in [None] if self.groups is None else self.groups.unique().tolist():
+                self._statistics(group)
 
     def image(self, i: int) -> Image.Image:
         return as_image(self.pixels([i])[0])
 
 
-def shifted(base: Stimuli, shift: str, level: str, seed: int = 0, device: torch.device | str = "cpu") -> ShiftedStimuli:
+def shifted(
+    base: Stimuli,
+    shift: str,
+    level: str,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    groups: Tensor | None = None,
+) -> ShiftedStimuli:
     """The images of ``base`` under a shift.
 
-    Photographs are first made squares of 224 x 224 pixels, as ``square`` does. Edge, silhouette, sketch, stylized and
-    cue-conflict are drawn by the data set itself if that is ``shapes``, else they are analogues.
+    Photographs of several sizes are first made squares of 224 x 224 pixels, as ``square`` does. Edge, silhouette,
+    sketch, stylized and cue-conflict are drawn by the data set itself if that is ``shapes``, else they are analogues.
+
+    Parameters
+    ----------
+    groups : (M,) of each image, such as its fold: what is taken from other images is taken from those of its own group,
+        so that no image enters both halves of a split.
 
     Raises
     ------
@@ -113,15 +162,18 @@ def shifted(base: Stimuli, shift: str, level: str, seed: int = 0, device: torch.
     else:
         source = square(base)
         if chosen.partner is not None:
-            partners = partners_of(base, chosen, _seeds(base.ids, seed, shift, level))
+            partners = partners_of(base, chosen, _seeds(base.ids, seed, shift, level), groups)
         if chosen.partner is Partner.other_class and partners is not None:
             texture_labels = base.labels[partners]
+    if native or not (chosen.measured or chosen.partner):
+        groups = None  # each image is distorted on its own
+    key = () if groups is None else (groups.tolist(),)
     return ShiftedStimuli(
         name=f"{base.name}/{shift}/{level}",
         classes=base.classes,
         ids=base.ids,
         labels=base.labels,
-        fingerprint=digest("shifted", VERSION, source.fingerprint, shift, level, seed),
+        fingerprint=digest("shifted", VERSION, source.fingerprint, shift, level, seed, *key),
         skipped=base.skipped,
         members=base.members,
         texture_labels=texture_labels,
@@ -131,17 +183,14 @@ def shifted(base: Stimuli, shift: str, level: str, seed: int = 0, device: torch.
         seed=seed,
         native=native,
         partners=partners,
+        groups=groups,
         device=device,
     )
 
 
-def _statistics(base: Stimuli | None) -> Statistics:
-    """Of all images, or of 1,000 that a seeded shuffle chooses, the same whatever the shift and its seed."""
-    assert base is not None
-    if base.fingerprint not in _measured:
-        sample = select(base.labels, min(_SAMPLE, len(base)), 0, base.name, "test").split(_BATCH)
-        _measured[base.fingerprint] = measure(_pixels(base, part.tolist()) for part in sample)
-    return _measured[base.fingerprint]
+def in_worker() -> bool:
+    """Whether this is a process that prepares images: there a GPU that the parent has used cannot be."""
+    return get_worker_info() is not None
 
 
 def _pixels(base: Stimuli | None, indices: list[int]) -> Tensor:

@@ -45,14 +45,16 @@ class SquareStimuli(Stimuli):
 
 
 def square(base: Stimuli) -> Stimuli:
-    """The images as the shifts see them: themselves if all are squares of one size, else 224 x 224 crops.
+    """The images as the shifts see them: themselves if all are squares of one size.
 
-    Compare shifted images with these: then nothing but the shift differs.
+    Of those of another common size the middle, nothing being resized; photographs of several sizes become crops of
+    224 x 224. Compare shifted images with these: then nothing but the shift differs.
     """
-    pixels = base.pixels([0])
-    if pixels is not None and pixels.shape[-1] == pixels.shape[-2]:
-        return base
-    return cropped(base, _SHORT_SIDE, _CROP)
+    size = base.common_size
+    if size is None:
+        return cropped(base, _SHORT_SIDE, _CROP)
+    width, height = size
+    return base if width == height else cropped(base, min(size), min(size))
 
 
 def cropped(base: Stimuli, short_side: int, crop: int) -> SquareStimuli:
