@@ -30,6 +30,7 @@ from convergence.alignment.tiles import bytes_of_moments, halving, tiles
 from convergence.alignment.tiles import chunk as chunk_of
 from convergence.system.errors import UserError
 
+VERSION = 1  # of the scores: raise it whenever the same responses give other ones
 DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
 
 

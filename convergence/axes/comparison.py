@@ -47,8 +47,8 @@ class Comparison:
 
     @property
     def networks(self) -> tuple[Network, ...]:
-        """All of them, each once."""
-        return tuple({id(n): n for n in (*self.x, *self.y)}.values())
+        """All whose responses differ, each once."""
+        return tuple({n.key: n for n in (*self.x, *self.y)}.values())
 
     @property
     def all_stimuli(self) -> list[Stimuli]:

@@ -51,14 +51,13 @@ def prepare(words: Sequence[str]) -> Sweep | None:
         return None
     if not all(populations):
         raise UserError("a sweep takes populations or single networks, not both: give it two commands.")
-    from convergence.experiment import folder as runs
     from convergence.experiment import run as experiment
-    from convergence.experiment import status
+    from convergence.experiment.inputs import are_current
 
     left: dict[str, None] = {}
     for cfg in configs:
         for key, unit in experiment.plan(cfg).items():
-            if cfg.force or status.of(runs.run_folder(unit)).state is not status.State.done:
+            if cfg.force or not are_current(unit):
                 left[key] = None
     size = populations[0].per_job  # type: ignore[union-attr]
     keys = list(left)

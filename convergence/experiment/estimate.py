@@ -72,7 +72,7 @@ class Estimate:
 def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.device) -> Estimate:
     """Judged by a few images of each kind and by the widths of the layers; nothing is written."""
     wanted = {
-        (id(n), images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
+        (n.key, images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
     }
     missing = [
         (network, images)
@@ -91,7 +91,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     }
     return Estimate(
         comparisons=len(comparisons),
-        networks=len({id(n) for c in comparisons for n in c.networks}),
+        networks=len({n.key for c in comparisons for n in c.networks}),
         conditions=len({images.fingerprint for c in comparisons for images in c.all_stimuli}),
         images=sum(len(images) for _, images in missing),
         cache_bytes=sum(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
-import hashlib
-from functools import cache
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,7 @@ from convergence.axes.recorded import without_images
 from convergence.experiment import population
 from convergence.experiment.config import Config
 from convergence.models import patterns
-from convergence.models.options import ArchitectureConfig, ArraysConfig
-from convergence.models.recordings.files import contents, files_of
+from convergence.models.seeds import named
 from convergence.stimuli.recorded import NAME
 from convergence.system import user_code
 from convergence.system.hashing import digest
@@ -26,6 +23,10 @@ _RUNTIME = (
     *("output", "cache", "device", "batch_size", "workers", "memory_gb", "cache_gb"),
     *("force", "figures", "progress", "debug"),
 )
+_NOT_NUMBERS = ("download", "on_error")  # of a data set: what was skipped, its images tell
+_OUT_OF_DISTRIBUTION = ("shifts", "shifts_root", "levels", "conditions")  # of axis=ood alone
+_PATHS = ("root", "shifts_root", "checkpoints", "files", "stimulus_ids")
+_SETS = ("levels", "conditions", "layers", "protocols", "stimuli_sweep")  # whose order changes no number
 
 
 def run_folder(cfg: Config) -> Path:
@@ -50,48 +51,57 @@ def metrics_of(cfg: Config) -> tuple[str, ...]:
 
 
 def run_hash(cfg: Config) -> str:
-    """Hash of every option that changes a number, and of the bytes of the user's files."""
+    """Hash of every option that changes a number, in whatever order its values were given; paths from the root.
+
+    What lies at these paths is no part of it: results say themselves what they were made from.
+    """
     if population.of(cfg) is not None:  # what it stands for, however it is spelt
         return digest(sorted(run_hash(unit) for unit in population.units(cfg)))[:10]
-    what = {name: value for name, value in plain(cfg).items() if name not in _RUNTIME}
+    what = {name: _rooted(value) for name, value in plain(cfg).items() if name not in _RUNTIME}
     if not cfg.null.kinds:
         del what["null"]
     if without_images(cfg):
-        del what["dataset"]
-    what["files"] = [_hash_file(Path(p)) for side in (cfg.model, cfg.against) for p in _files(side)]
-    return digest(user_code.identified(what))[:10]
+        what["dataset"] = {}
+    what["metric"]["names"] = _rooted(list(metrics_of(cfg)))
+    for name in ("model", "against"):
+        if what[name] is not None:
+            what[name] = _in_one_way(what[name])
+            pairs = named(getattr(cfg, name).seeds)
+            orders = None if all(init == order for init, order in pairs) else [order for _, order in pairs]
+            what[name]["seeds"] = {"init": [init for init, _ in pairs], "order": orders}
+    unused = _NOT_NUMBERS if cfg.axis.name == "ood" else (*_NOT_NUMBERS, *_OUT_OF_DISTRIBUTION)
+    what["dataset"] = _in_one_way({name: v for name, v in what["dataset"].items() if name not in unused})
+    what["axis"] = _in_one_way(what["axis"])
+    return digest(what)[:10]
+
+
+def _in_one_way(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of one group, with sets in order."""
+    return options | {
+        name: sorted(set(options[name]), key=str) for name in _SETS if isinstance(options.get(name), list)
+    }
+
+
+def _rooted(value: Any, is_path: bool = False) -> Any:
+    """Options with the paths in them, of files and of the user's code, from the root."""
+    if isinstance(value, dict):
+        return {name: _rooted(inner, is_path or name in _PATHS) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_rooted(inner, is_path) for inner in value]
+    if user_code.is_spec(value):
+        place, _, name = value.rpartition(":")
+        return f"{user_code.absolute(place)}:{name}"
+    if is_path and isinstance(value, str) and not value.startswith(patterns.PACKAGE):
+        return str(user_code.absolute(value))
+    return value
 
 
 def plain(value: Any) -> Any:
     """Options as JSON has them."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     return value
-
-
-def _files(side: Any) -> list[str]:
-    """Checkpoints and recordings."""
-    if isinstance(side, ArraysConfig):
-        beside = [side.stimulus_ids] if side.stimulus_ids else []
-        return [*beside, *(str(p) for path in files_of(side).values() for p in contents(path))]
-    if not isinstance(side, ArchitectureConfig):
-        return []
-    return [str(file.path) for run in patterns.runs(patterns.listed(side.checkpoints)) for file in run.files]
-
-
-def _hash_file(path: Path) -> str:
-    if not path.is_file():
-        return "missing"  # loading it says so
-    about = path.stat()
-    return _hash_content(path, about.st_mtime_ns, about.st_size)
-
-
-@cache
-def _hash_content(path: Path, _time: int, _size: int) -> str:
-    """Once for all the pairs of a population that a checkpoint is in."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

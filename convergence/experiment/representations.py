@@ -35,25 +35,24 @@ class Representations:
     What would take more than ``cache_gb`` is computed whenever it is read (``units=samples``).
     """
 
-    def __init__(self, comparisons: Sequence[Comparison], cfg: Config, device: torch.device) -> None:
+    def __init__(self, comparisons: Sequence[Comparison], cfg: Config, device: torch.device, clock: Clock) -> None:
         self._cfg, self._device = cfg, device
-        self.clock = Clock()
-        self._open: dict[
-            tuple[int, str], _Responses
-        ] = {}  # read and verified once, however many comparisons they enter
+        self.clock = clock
+        # By network and images: read and verified once, however many comparisons they enter.
+        self._open: dict[tuple[str, str], _Responses] = {}
         self._extract_all(comparisons)
 
     def _extract_all(self, comparisons: Sequence[Comparison]) -> None:
         """One set of stimuli after another, all networks that need it."""
-        wanted: dict[str, tuple[Stimuli, dict[int, Network]]] = {}
+        wanted: dict[str, tuple[Stimuli, dict[str, Network]]] = {}
         for comparison in comparisons:
             for images in comparison.all_stimuli:
-                wanted.setdefault(images.fingerprint, (images, {}))[1].update({id(n): n for n in comparison.networks})
+                wanted.setdefault(images.fingerprint, (images, {}))[1].update({n.key: n for n in comparison.networks})
         total = sum(len(images) * len(networks) for images, networks in wanted.values())
         with progress("Extracting", total, "images") as advance:
             for images, networks in wanted.values():
                 for network in networks.values():
-                    self._open[id(network), images.fingerprint] = self._extract(network, images, advance)
+                    self._open[network.key, images.fingerprint] = self._extract(network, images, advance)
         if self.clock.total > _WORTH_A_WORD:
             _log.info(
                 "extraction took %.0f s; of these, images were waited for %.0f %%.",
@@ -74,10 +73,10 @@ class Representations:
 
     def of(self, comparison: Comparison, images: Stimuli) -> tuple[Joined, Joined]:
         """Both sides' responses to these images."""
-        if any(self._open[id(n), images.fingerprint].ids != images.ids for n in comparison.networks):
+        if any(self._open[n.key, images.fingerprint].ids != images.ids for n in comparison.networks):
             raise AssertionError("a network saw other stimuli")  # a bug of ours, never a user's
         x, y = (
-            Joined([self._open[id(n), images.fingerprint] for n in side], labels(side), comparison.first)
+            Joined([self._open[n.key, images.fingerprint] for n in side], labels(side), comparison.first)
             for side in (comparison.x, comparison.y)
         )
         return x, y

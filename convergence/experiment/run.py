@@ -1,11 +1,11 @@
-"""One experiment: plan → representations → moments → scores → table → figures."""
+"""One experiment: plan → representations → scores → shards → table."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +13,33 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from convergence.activations.cache import Joined
+from convergence.activations.loading import Clock
 from convergence.alignment.chance import null as nulls
-from convergence.alignment.score import rounds_of, score, transfer
 from convergence.axes import depth, ood, training
-from convergence.axes.comparison import Comparison, labels
-from convergence.axes.options import OodConfig, Protocol
+from convergence.axes.comparison import Comparison
 from convergence.experiment import population, status
 from convergence.experiment.config import Config
 from convergence.experiment.estimate import estimate
-from convergence.experiment.folder import dataset_of, metrics_of, run_folder
+from convergence.experiment.folder import run_folder
+from convergence.experiment.identity import identity, told
+from convergence.experiment.inputs import are_current, inputs, manifest_of
 from convergence.experiment.manifest import manifest
 from convergence.experiment.representations import Representations
-from convergence.models.network import Network
+from convergence.experiment.rows import rows_of
 from convergence.results import table as results
 from convergence.results.plan import write_plan
 from convergence.system.claims import only_one
 from convergence.system.device import resolve_device
 from convergence.system.errors import UserError
+from convergence.system.files import explained
+from convergence.system.hashing import digest
 from convergence.system.options import check
 from convergence.system.process import showing_progress
-from convergence.system.progress import progress
 
 _log = logging.getLogger("convergence")
 PLANS = {"depth": depth.plan, "training": training.plan, "ood": ood.plan}
+_ATTEMPTS = 3  # at a table of which no shard is missing
+_NOTHING = "nothing to do: %s has all results (force=true starts over)."
 
 
 def run(config: Config | DictConfig) -> pd.DataFrame:
@@ -91,105 +94,96 @@ def _run(cfg: Config) -> pd.DataFrame:
     waiting = f"another run works in {folder}: waiting for it."
     with only_one(folder / status.LOCK, waiting), status.noted(folder):
         if cfg.force:
+            _unlink(folder / status.MANIFEST)  # first: without it, nothing else counts as done
             shutil.rmtree(folder / "shards", ignore_errors=True)
-            (folder / status.MANIFEST).unlink(missing_ok=True)
-        if (folder / status.MANIFEST).exists():
-            table = _finished(folder)
-            if table is not None:
-                _log.info("nothing to do: %s has all results (force=true starts over).", folder)
-                return table
-        table = _compute(cfg, folder)
-    return table
+        table = _finished(cfg, folder)
+        return _compute(cfg, folder) if table is None else table
 
 
-def _finished(folder: Path) -> pd.DataFrame | None:
-    try:
-        return results.read([folder / results.RESULTS])
-    except ValueError as error:
-        _log.warning("%s", error)
+def _finished(cfg: Config, folder: Path) -> pd.DataFrame | None:
+    """The rows of a run that is done: whole, and made from what still lies there."""
+    about = manifest_of(folder)
+    if about is None or not are_current(cfg, folder):
         return None
+    found = results.merged(folder)
+    if found is None:
+        return None
+    table, identities = found
+    if about.get("results") != _summary(table, identities):
+        return None
+    _log.info(_NOTHING, folder)
+    return table
 
 
 def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
     started = time.monotonic()
     nulls.of(cfg.null)  # too few draws for alpha: said before anything is trained
     device = resolve_device(cfg.device)
+    before = inputs(cfg)  # what is changed from here on is noticed by the next run
     comparisons = PLANS[cfg.axis.name](cfg, folder=Path(cfg.cache) / "networks", device=device)
-    missing = [c for c in comparisons if results.read_shard(folder, c.name) is None]
-    if missing:
-        _log.info("%s", estimate(cfg, missing, device))
-    representations = Representations(missing, cfg, device)
-    for number, comparison in enumerate(missing, 1):
-        _log.info("comparison %d of %d: %s", number, len(missing), comparison)
-        table = _score(cfg, comparison, representations, device)
-        results.write_shard(folder, comparison.name, table.assign(run=folder.name.rsplit("-", 1)[1]))
-    table = results.merge(folder, [c.name for c in comparisons])
-    results.write_manifest(folder, manifest(cfg, device, comparisons, representations.clock, started))
+    wanted = {comparison.name: identity(cfg, comparison) for comparison in comparisons}
+    assert len(wanted) == len(comparisons), "two comparisons of a run have one name"
+    _say_what_changed(folder, wanted)
+    _unlink(folder / status.MANIFEST)
+    clock = Clock()
+    table: pd.DataFrame | None = None
+    for attempt in range(_ATTEMPTS):
+        missing = [c for c in comparisons if results.read_shard(folder, c.name, wanted[c.name]) is None]
+        if not missing and attempt == 0:
+            _log.info(_NOTHING, folder)
+        if missing:
+            _score(cfg, folder, missing, wanted, device, clock)
+        # A shard may have been broken or removed since it was written: then it is written again.
+        table = results.merge(folder, wanted)
+        if table is not None:
+            break
+    if table is None:
+        raise UserError(f"{folder}/shards does not keep what is written to it: check that disk, or choose another.")
+    about = manifest(cfg, device, comparisons, clock, started)
+    about |= {"inputs": before, "results": _summary(table, wanted)}
+    results.write_manifest(folder, about)
     return table
 
 
-def _score(cfg: Config, comparison: Comparison, representations: Representations, device: torch.device) -> pd.DataFrame:
-    """Rows of one comparison, in the columns of the results."""
-    protocols = cfg.axis.protocols if isinstance(cfg.axis, OodConfig) and comparison.conditions else []
-    metrics = metrics_of(cfg)
-    null = nulls.of(cfg.null)
-    rounds, once = rounds_of(metrics, null), rounds_of(metrics, None)
-    passes = sum(rounds * len(comparison.conditions) if p is Protocol.refit else once for p in protocols) or rounds
-    within = representations.of(comparison, comparison.stimuli)
-    others = [representations.of(comparison, condition.stimuli) for condition in comparison.conditions]
-    parts = []
-    with progress("Scoring", passes * len(comparison.pairs) * cfg.metric.folds, "layer pairs × folds") as advance:
-        options: dict[str, Any] = {
-            "metrics": metrics,
-            "folds": cfg.metric.folds,
-            "seed": cfg.metric.seed,
-            "device": device,
-            "memory_gb": cfg.memory_gb,
-            "advance": advance,
-        }
-        if not comparison.conditions:
-            parts.append(_rows(comparison, within, score(*within, comparison.pairs, null=null, **options)))
-        for protocol in protocols:
-            if protocol is Protocol.refit:
-                tables = [score(*other, comparison.pairs, null=null, **options) for other in others]
-            else:
-                tables = transfer(*within, others, comparison.pairs, **options)
-            for condition, other, table in zip(comparison.conditions, others, tables, strict=True):
-                rows = _rows(comparison, other, table)
-                parts.append(rows.assign(condition=condition.name, level=condition.level, protocol=protocol.value))
-    return pd.concat(parts, ignore_index=True).assign(axis=cfg.axis.name, dataset=dataset_of(cfg))
+def _score(
+    cfg: Config,
+    folder: Path,
+    missing: Sequence[Comparison],
+    wanted: Mapping[str, results.Identity],
+    device: torch.device,
+    clock: Clock,
+) -> None:
+    """Compute the shards that are missing, one after the other."""
+    _log.info("%s", estimate(cfg, missing, device))
+    representations = Representations(missing, cfg, device, clock)
+    for number, comparison in enumerate(missing, 1):
+        _log.info("comparison %d of %d: %s", number, len(missing), comparison)
+        table = rows_of(cfg, comparison, representations, device)
+        table = table.assign(run=folder.name.rsplit("-", 1)[1])
+        results.write_shard(folder, comparison.name, table, wanted[comparison.name])
 
 
-def _rows(comparison: Comparison, responses: tuple[Joined, Joined], table: pd.DataFrame) -> pd.DataFrame:
-    """From the two sides x and y to the map's point of view: source and target."""
-    described = {end: _described(getattr(comparison, end), responses["xy".index(end)]) for end in "xy"}
-    forward = table.direction == "x->y"
-    parts = []
-    for mine, ends in ((forward, "xy"), (~forward, "yx")):
-        part = table[mine]
-        columns: dict[str, Any] = {}
-        for role, end in zip(("source", "target"), ends, strict=True):
-            about = described[end].loc[part[f"layer_{end}"]]
-            columns |= {f"{role}_{name}": about[name].to_numpy() for name in about}
-            columns |= {f"{role}_{name}": part[f"{name}_{end}"].to_numpy() for name in ("units", "dead")}
-        parts.append(part.assign(**columns))
-    return pd.concat(parts).sort_index().assign(condition="wd")
+def _say_what_changed(folder: Path, wanted: Mapping[str, results.Identity]) -> None:
+    """Once, if results are there that were made from something else."""
+    there = [
+        (found, new) for name, new in wanted.items() if (found := results.shard_identity(folder, name)) is not None
+    ]
+    other = [(found, new) for found, new in there if found != new]
+    if other:
+        _log.warning(
+            "%d of %d comparisons in %s were made from %s: they are computed again.",
+            len(other),
+            len(wanted),
+            folder,
+            told(other),
+        )
 
 
-def _described(networks: Sequence[Network], responses: Joined) -> pd.DataFrame:
-    """What the results say of each layer, by its label."""
-    rows = {}
-    for label, (i, layer) in labels(networks).items():
-        network, repeated = networks[i], getattr(responses.parts[i], "reliability", {})
-        rows[label] = {
-            "layer": layer,
-            "depth": network.depths[layer],
-            "model": network.model,
-            "weights": network.weights,
-            "seed": network.seed,
-            "step": network.step,
-            "epoch": network.epoch,
-            "accuracy": responses.parts[i].accuracy,
-            "reliability": float(repeated[layer].nanmean()) if layer in repeated else float("nan"),
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").astype({"seed": "Int64", "step": "Int64"})
+def _summary(table: pd.DataFrame, identities: Mapping[str, results.Identity]) -> dict[str, Any]:
+    """Which results a manifest belongs to."""
+    return {"rows": len(table), "comparisons": len(identities), "identity": digest(dict(identities))}
+
+
+def _unlink(path: Path) -> None:
+    with explained(path):
+        path.unlink(missing_ok=True)

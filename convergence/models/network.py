@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from convergence.models.layers import Layer, choose
 from convergence.models.options import Precision, Units
 from convergence.models.preprocess import Preprocess
 from convergence.system.errors import UserError
+from convergence.system.hashing import digest
 
 _CLASS_TOKENS = {"cls_token", "class_token", "cls"}  # how timm, torchvision and the recipes call their parameter
 
@@ -48,6 +50,12 @@ class Network:
     def build(self) -> nn.Module:
         """The network with its weights, in eval mode."""
         return self.builder().eval()
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of everything that its responses to an image, and its answer, depend on."""
+        read_off = (list(self.layers), self.units.value, self.precision.value, self.classes)
+        return digest(self.model, self.weights_hash, self.preprocess.describe(), *read_off)
 
     @property
     def is_untrained(self) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from convergence.system.errors import UserError
 
 _PLACES = {"seed": r"\d+", "epoch": r"\d+(?:\.\d+)?", "step": r"\d+"}
-_PACKAGE = "package:"
+PACKAGE = "package:"
 _FIELD = re.compile(r"\{(\w*)(?:=(\d+))?\}")
 
 
@@ -54,11 +54,11 @@ def listed(checkpoints: Any) -> list[str]:
     found = [checkpoints] if isinstance(checkpoints, str) else checkpoints
     if not isinstance(found, list | tuple) or not all(isinstance(p, str) for p in found):
         raise UserError(f"model.checkpoints={checkpoints!r} is neither a path nor a list of paths: give one of these.")
-    return [_in_package(p) if p.startswith(_PACKAGE) else p for p in found]
+    return [_in_package(p) if p.startswith(PACKAGE) else p for p in found]
 
 
 def _in_package(place: str) -> str:
-    name, _, inner = place.removeprefix(_PACKAGE).partition("/")
+    name, _, inner = place.removeprefix(PACKAGE).partition("/")
     spec = find_spec(name) if name.isidentifier() else None  # a dotted name would be imported
     if spec is None or not spec.submodule_search_locations:
         raise UserError(

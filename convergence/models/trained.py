@@ -21,7 +21,7 @@ from convergence.stimuli.options import DatasetConfig
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
 
-_VERSION = 3  # of recipes, training and its files: raise it whenever the same seeds give others
+VERSION = 3  # of recipes, training and its files: raise it whenever the same seeds give others
 
 
 def trajectories(
@@ -50,7 +50,7 @@ def trajectories(
         training = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
         what = [config.name, preprocess.describe(), training, stimuli.fingerprint, init, order]
         more = [part for part in (architecture.source, architecture.code) if part]
-        key = digest(_VERSION, *what, *more)[:12]
+        key = digest(VERSION, *what, *more)[:12]
         build = partial(architecture.initialised, init, len(stimuli.classes))
         model = build().eval()
         architecture.check(model, example)

@@ -16,6 +16,7 @@ import pandas as pd
 from convergence.alignment.metrics.catalogue import of_freedom
 from convergence.alignment.metrics.metric import Freedom
 from convergence.results import views as tables
+from convergence.results.sides import x_and_y
 from convergence.results.uncertainty import Estimate, Network, Sample, networks_or_stimuli
 
 
@@ -54,8 +55,7 @@ def ladder(table: pd.DataFrame) -> list[Step]:
         return []
     rows = tables.corresponding(tables.networks(table))
     rows = rows[rows.metric.isin(order)]
-    forward = rows.direction == "x->y"
-    x, y = (rows.source_model.where(forward, rows.target_model), rows.target_model.where(forward, rows.source_model))
+    x, y = x_and_y(rows, "model")
     rows = rows.assign(
         study=rows.dataset.fillna("") + ", " + x.where(x == y, x + " × " + y),
         pair=tables.pair(rows),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ SCHEMA = pa.schema(
         *((name, _REAL) for name in ("target_reliability", "score_corrected")),
     ]
 )
+Identity = dict[str, str]  # hashes of what rows were made from, by kind: images, networks, …
+_IDENTITY, _ROWS = "identity", "rows"  # in the metadata of a file
 _ADDED = ("draws", "p_value_max", "target_reliability", "score_corrected")  # columns that older files lack
 
 
@@ -62,33 +64,83 @@ def _current(table: pa.Table) -> pa.Table:
     return table.cast(SCHEMA)
 
 
-def write_shard(folder: Path, name: str, table: pd.DataFrame) -> None:
-    """One unit of work's rows, under ``folder/shards``."""
-    write_atomic(folder / "shards" / f"{name}.parquet", lambda path: pq.write_table(conform(table), path))
+def write_shard(folder: Path, name: str, table: pd.DataFrame, identity: Identity | None = None) -> None:
+    """One unit of work's rows, under ``folder/shards``, with the identity of what they were made from."""
+    about = {_IDENTITY: json.dumps(identity or {}, sort_keys=True), _ROWS: str(len(table))}
+    whole = conform(table).replace_schema_metadata(about)
+    write_atomic(_shard(folder, name), lambda path: pq.write_table(whole, path, write_page_checksum=True))
 
 
-def read_shard(folder: Path, name: str) -> pa.Table | None:
-    """The rows of a shard that is there and whole; a broken one is removed, with a warning."""
-    path = folder / "shards" / f"{name}.parquet"
-    if not path.exists():
-        return None
+def read_shard(folder: Path, name: str, identity: Identity | None = None) -> pa.Table | None:
+    """The rows of a shard that is there, whole, and of this identity if one is given; a broken one is told.
+
+    It stays where it is: another process may have written a good one since. The new one takes its place.
+    """
+    path = _shard(folder, name)
     try:
-        table = pq.read_table(path)
-        if table.schema.names == SCHEMA.names:
-            return table
-    except (pa.ArrowException, OSError):
+        table = pq.read_table(path, page_checksum_verification=True)
+        about = _about(table.schema)
+        if table.schema.names == SCHEMA.names and about.get(_ROWS, str(len(table))) == str(len(table)):
+            same = identity is None or json.loads(about.get(_IDENTITY, "{}")) == identity
+            return table.replace_schema_metadata() if same else None
+    except FileNotFoundError:
+        return None
+    except (pa.ArrowException, OSError, ValueError):
         pass
     _log.warning("%s is broken and is computed again.", path)
-    path.unlink(missing_ok=True)
     return None
 
 
-def merge(folder: Path, names: Sequence[str]) -> pd.DataFrame:
-    """``results.parquet`` of these shards, in this order: the same file however often the run was interrupted."""
-    tables = [table for name in names if (table := read_shard(folder, name)) is not None]
-    whole = pa.concat_tables(tables).cast(SCHEMA)
-    write_atomic(folder / RESULTS, lambda path: pq.write_table(whole, path))
+def shard_identity(folder: Path, name: str) -> Identity | None:
+    """What a shard was made from, {} where an older version did not say; None if there is none."""
+    try:
+        found: Identity = json.loads(_about(pq.read_schema(_shard(folder, name))).get(_IDENTITY, "{}"))
+    except (pa.ArrowException, OSError, ValueError):
+        return None
+    return found
+
+
+def _shard(folder: Path, name: str) -> Path:
+    return folder / "shards" / f"{name}.parquet"
+
+
+def _about(schema: pa.Schema) -> dict[str, str]:
+    return {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+
+
+def merge(folder: Path, names: Sequence[str] | Mapping[str, Identity]) -> pd.DataFrame | None:
+    """``results.parquet`` of these shards, in this order: the same file however often the run was interrupted.
+
+    Parameters
+    ----------
+    names : of the shards, or the identity that each has to have.
+
+    Returns
+    -------
+    All rows; None, and nothing is written, if a shard is missing, broken, or of another identity.
+    """
+    identities = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names)
+    tables = [read_shard(folder, name, identity) for name, identity in identities.items()]
+    if any(table is None for table in tables):
+        return None
+    whole = pa.concat_tables([table for table in tables if table is not None]).cast(SCHEMA)
+    made = whole.replace_schema_metadata({_IDENTITY: json.dumps(identities)})
+    write_atomic(folder / RESULTS, lambda path: pq.write_table(made, path, write_page_checksum=True))
     return whole.to_pandas()
+
+
+def merged(folder: Path) -> tuple[pd.DataFrame, dict[str, Identity]] | None:
+    """The rows of ``results.parquet`` and the identity of each comparison in it; None if it is missing or broken."""
+    path = folder / RESULTS
+    if not path.exists():
+        return None
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        identities = json.loads(_about(table.schema).get(_IDENTITY, "{}"))
+        return _current(table).to_pandas(), identities
+    except (pa.ArrowException, OSError, ValueError):
+        _log.warning("%s is broken and is made again.", path)
+        return None
 
 
 def read(places: Sequence[str | Path]) -> pd.DataFrame:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from convergence.results.sides import x_and_y
+
 _ENDS = ("source", "target")
 _LISTED = 40  # characters
 PIXELS = "pixels"  # the model's name in rows of the raw-pixel baseline
@@ -100,7 +102,5 @@ def point(rows: pd.DataFrame, end: str) -> pd.Series:
 
 def layer_names(rows: pd.DataFrame) -> pd.Series:
     """The layer's name, or both names where they differ, in the order of x and y."""
-    forward = rows.direction == "x->y"
-    x = rows.source_layer.where(forward, rows.target_layer)
-    y = rows.target_layer.where(forward, rows.source_layer)
+    x, y = x_and_y(rows, "layer")
     return x.where(x == y, x + " × " + y)
