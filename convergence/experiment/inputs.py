@@ -32,16 +32,15 @@ _GONE = "not there"
 def inputs(cfg: Config) -> dict[str, str]:
     """Each file, folder and piece of code that the run depends on, and a hash of its state; the program's too."""
     found = {"program": digest(PROGRAM)}
-    skipped = (
-        () if any(is_trained_here(side) for side in (cfg.model, cfg.against) if side is not None) else (_TRAINING,)
-    )
+    sides = [side for side in (cfg.model, cfg.against) if side is not None]
+    skipped = () if any(map(is_trained_here, sides)) else (_TRAINING,)
     options = {} if without_images(cfg) else plain(cfg.dataset)
     for name in ("root", "shifts_root"):
         if options.get(name):
             found[f"dataset.{name}"] = _state(user_code.absolute(options[name]), skipped)
     if options.get("factory"):  # only it knows what it reads
         found["dataset.factory"] = stimuli.load(cfg.dataset, "test").fingerprint
-    for side in (cfg.model, cfg.against):
+    for side in sides:
         for path in _files(side):
             found[str(path)] = _state(user_code.absolute(path))
     for spec in specs(plain(cfg)):
@@ -77,7 +76,7 @@ def manifest_of(folder: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _files(side: ModelConfig | None) -> list[Path]:
+def _files(side: ModelConfig) -> list[Path]:
     """The user's files that a model's options name: checkpoints, recordings and their ids."""
     try:
         if isinstance(side, ArraysConfig):
