@@ -87,9 +87,12 @@ def test_a_recording_that_has_changed_is_scored_again(place: Path, tmp_path: Pat
     mine = animal(tmp_path / "mine.npz", 3)
     words = ("model=arrays", f"model.files=[{{monkey1}},{mine}]")
     assert run(place, tmp_path / "out", *words) == 0
+    before = results.read([tmp_path / "out"])
     animal(mine, 4)
     assert run(place, tmp_path / "out", *words) == 0
-    assert len(list((tmp_path / "out" / "depth").iterdir())) == 2
+    after = results.read([tmp_path / "out"])
+    assert len(after) == len(before), "the same run, of what lies there now"
+    assert (after.score != before.score).any()
 
 
 def test_without_ids_the_order_of_the_files_is_taken(place: Path, tmp_path: Path) -> None:
