@@ -13,6 +13,7 @@ from convergence.experiment import cluster
 from convergence.experiment.folder import run_folder
 from convergence.figures import figure1
 from convergence.results import table
+from convergence.results.groups import comparable
 
 _log = logging.getLogger("convergence")
 
@@ -36,8 +37,10 @@ class AtTheEnd(Callback):
         made: list[Any] = [OmegaConf.to_object(compose("config", job)) for job in _jobs(config.hydra)]
         folders = [folder for cfg in made if (folder := run_folder(cfg) / table.RESULTS).is_file()]
         if folders and made[0].figures:
-            for path in figure1.draw(table.read(folders), Path(made[0].output) / "figure1"):
-                _log.info("figure   %s", path)
+            rows, place = table.read(folders), Path(made[0].output) / "figure1"
+            for name, part in comparable(rows, ("dataset", "models")).items():
+                for path in figure1.draw(part, place / name):
+                    _log.info("figure   %s", path)
 
 
 def _jobs(hydra: Any) -> list[list[str]]:

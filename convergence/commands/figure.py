@@ -48,6 +48,7 @@ def figure(places: Sequence[str], about: str = _ABOUT) -> int:
     from convergence import figures
     from convergence.figures import figure1
     from convergence.results import table as results
+    from convergence.results.groups import comparable
     from convergence.results.plan import read_plan
 
     places = [str(Path(place).expanduser()) for place in places]
@@ -57,9 +58,10 @@ def figure(places: Sequence[str], about: str = _ABOUT) -> int:
         several = table.run.nunique() > 1 and read_plan(folder) is None
         for path in figures.draw(rows, folder / (f"{axis}-figures" if several else "")):
             print(path)
-    if set(figure1.AXES) <= set(table.axis):
-        for path in figure1.draw(table, folder):
-            print(path)
+    for name, rows in comparable(table, ("dataset", "models")).items():
+        if set(figure1.AXES) <= set(rows.axis):
+            for path in figure1.draw(rows, folder / name):
+                print(path)
     return 0
 
 

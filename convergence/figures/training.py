@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from convergence.results import views as tables
 from convergence.results.rise import ACCURACY, ALL, Rise, rise, same_point
 from convergence.system.files import write_atomic
 
+_log = logging.getLogger("convergence")
 _CUT = (-1.2, 2.2)  # shares of the rise that are drawn
 _LAYERS = (("black", "o"), ("#D55E00", "s"), ("#56B4E9", "^"))  # looks of the first, a middle and the last layer
 
@@ -22,6 +24,9 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
 
     The numbers behind them are ``rise.csv`` (each checkpoint) and ``milestones.csv`` (half and 90 % of the rise).
     """
+    if tables.point(same_point(table), "source").nunique() < 2:
+        _log.info("axis=training: no two networks stand at two same points of training: there is nothing to draw.")
+        return []
     shown = style.preferred(list(table.metric.unique()))
     found = rise(table)
     paths = _profile(table, found, shown, folder) + _rise(table, found, folder)

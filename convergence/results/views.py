@@ -86,7 +86,7 @@ def subject(table: pd.DataFrame) -> str:
     for model, runs in members(table).items():
         listed = ", ".join(runs)
         told.append(f"{model} {listed}" if len(listed) <= _LISTED else f"{len(runs)} × {model}")
-    return f"{' and '.join(told)} on {', '.join(table.dataset.dropna().unique())}"
+    return f"{' and '.join(told)} on {' '.join(', '.join(table.dataset.dropna().unique()).split())}"
 
 
 def networks(table: pd.DataFrame) -> pd.DataFrame:
