@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,12 @@ class Joined:
         self.rows = parts[0].rows if first is None else first
         self.layers = {label: parts[i].layers[name] for label, (i, name) in labels.items()}
         self.positions = {label: parts[i].positions[name] for label, (i, name) in labels.items()}
+
+    @cached_property
+    def reliability(self) -> dict[str, Tensor]:
+        """(N,) of the layers whose responses were repeated."""
+        known = [getattr(part, "reliability", {}) for part in self.parts]
+        return {label: known[i][name] for label, (i, name) in self._labels.items() if name in known[i]}
 
     def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Tensor]:
         """Responses to stimuli start … stop - 1."""

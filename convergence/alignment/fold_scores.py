@@ -34,11 +34,12 @@ COLUMNS = [
     *("layer_x", "layer_y", "metric", "direction", "fold", "score", "score_global", "score_transport", "penalty"),
     *("n_train", "n_test", "units_x", "units_y", "dead_x", "dead_y"),
 ]
+CORRECTED = "score_corrected"  # a further column, where a target's responses were repeated
 
 
 @dataclass(frozen=True)
 class _Row:
-    """Keys of a row, which of the held-out sets it is of, and its three scores, which stay on the device so far."""
+    """Keys of a row, which of the held-out sets it is of, and its scores, which stay on the device so far."""
 
     key: dict[str, Any]
     held_out: int
@@ -66,14 +67,16 @@ def score_tile(
 def _table(rows: Sequence[_Row]) -> pd.DataFrame:
     table = pd.DataFrame([row.key for row in rows])
     numbers = torch.stack([row.numbers for row in rows]).cpu().numpy()
-    table[["score", "score_global", "score_transport"]] = numbers
+    table[["score", "score_global", "score_transport"]] = numbers[:, :3]
+    if not np.isnan(numbers[:, 3]).all():
+        table[CORRECTED] = numbers[:, 3]
     return ordered_rows(table)
 
 
 def ordered_rows(table: pd.DataFrame) -> pd.DataFrame:
     """In the columns and the order that all tables of scores have."""
     order = {name: i for i, name in enumerate(MEASURES)}
-    return table.reindex(columns=COLUMNS).sort_values(
+    return table.reindex(columns=[*COLUMNS, *({CORRECTED} & {*table})]).sort_values(
         ["layer_x", "layer_y", "metric", "direction", "fold"],
         key=lambda column: column.map(order) if column.name == "metric" else column,
     )
@@ -196,7 +199,8 @@ class Fold:
             "dead_y": y.dead,
         }
         missing = torch.full_like(result.score, torch.nan)
-        return _Row(key, i, torch.stack((result.score, result.overall, missing if transport is None else transport)))
+        optional = [missing if one is None else one for one in (transport, result.corrected)]
+        return _Row(key, i, torch.stack((result.score, result.overall, *optional)))
 
     def _linear(self, name: str, pairs: Sequence[Pair], direction: str) -> list[_Row]:
         """All targets of one source: its eigendecomposition serves them all."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from convergence.alignment.metrics import dual
 from convergence.alignment.moments.accumulate import Pair
 from convergence.alignment.moments.grams import Columns, Gram, accumulate, blocks, spectrum
+from convergence.alignment.reliability import ceilings
 from convergence.system.errors import UserError
 
 METRICS = ("linear", "procrustes")
@@ -87,7 +88,7 @@ class _Map:
     direction: str
     predictors: list[Tensor] = field(default_factory=list)
     penalties: list[Tensor | float] = field(default_factory=list)
-    sums: list[Tensor] = field(default_factory=list)  # per fold: Σ r, <XW, Y>, |XW|², |Y|²
+    sums: list[Tensor] = field(default_factory=list)  # per fold: Σ r, <XW, Y>, |XW|², |Y|², Σ r / ceiling
 
 
 class _Tile:
@@ -98,6 +99,7 @@ class _Tile:
         self.folds = int(fold.max()) + 1
         self.width = max(1, int(min(budget / 4, 2**28) / (4 * _BYTES * len(fold))))
         self.grams: tuple[dict[str, Gram], dict[str, Gram]] = ({}, {})
+        self.ceilings = [ceilings(s, {pair[i] for pair in pairs}, device) for i, s in enumerate(self.sources)]
         for side, source in enumerate(self.sources):
             for name in dict.fromkeys(pair[side] for pair in pairs):
                 self.grams[side][name] = accumulate(source, name, fold, device=device, width=self.width)
@@ -114,7 +116,8 @@ class _Tile:
             for name in self.grams[side]:
                 mine = [m for m in maps if _target(m) == (side, name)]
                 for where, block, _ in blocks(source, name, self.width, self.device):
-                    self._predict(mine, self.grams[side][name], where, block)
+                    ceiling = self.ceilings[side][name][where] if name in self.ceilings[side] else None
+                    self._predict(mine, self.grams[side][name], where, block, ceiling)
         return [row for m in maps for row in self._rows(m)]
 
     def _fit(self, maps: list[_Map], k: int) -> None:
@@ -133,9 +136,9 @@ class _Tile:
                 predictor = dual.rotated(source, target, polar[m.pair] if forward else polar[m.pair].T)
                 m.penalties.append(math.nan)
             m.predictors.append(predictor)
-            m.sums.append(torch.zeros(4, dtype=torch.float64, device=self.device))
+            m.sums.append(torch.zeros(5, dtype=torch.float64, device=self.device))
 
-    def _predict(self, maps: list[_Map], gram: Gram, where: slice, block: Tensor) -> None:
+    def _predict(self, maps: list[_Map], gram: Gram, where: slice, block: Tensor, ceiling: Tensor | None) -> None:
         """Add a block of target units to the sums of all maps onto them."""
         fold = self.fold.to(self.device)
         for k in range(self.folds if maps else 0):
@@ -153,21 +156,26 @@ class _Tile:
                 usable = gram.varies[k, where] & (variance > _CONSTANT * reach)
                 scale = torch.where(usable, variance * variance_y, 1.0).sqrt()
                 r = torch.where(usable, (moved * about).sum(dim=0) / scale, 0.0)
-                m.sums[k] += torch.stack(
+                m.sums[k][:4] += torch.stack(
                     (r.sum(), (predicted * test).sum(), predicted.square().sum(), test.square().sum())
                 )
+                if ceiling is not None:
+                    m.sums[k][4] += torch.where(ceiling > 0, r / torch.where(ceiling > 0, ceiling, 1.0), 0.0).sum()
 
     def _rows(self, m: _Map) -> Iterator[dict[str, Any]]:
         side, name = _target(m)
         n_test = torch.bincount(self.fold, minlength=self.folds).tolist()
         for k in range(self.folds):
             counted = int(self.grams[side][name].varies[k].sum())
-            r, shared, size_x, size_y = m.sums[k].tolist()
+            r, shared, size_x, size_y, corrected = m.sums[k].tolist()
             size = math.sqrt(size_x * size_y)
             row: dict[str, Any] = {"layer_x": m.pair[0], "layer_y": m.pair[1]}
             row |= {"metric": m.metric, "direction": m.direction, "fold": k}
             row |= {"score": r / counted if counted else math.nan, "score_global": shared / size if size > 0 else 0.0}
             row |= {"score_transport": math.nan, "penalty": float(m.penalties[k])}
+            if name in self.ceilings[side]:
+                reliable = int((self.grams[side][name].varies[k] & (self.ceilings[side][name] > 0)).sum())
+                row["score_corrected"] = corrected / reliable if reliable else math.nan
             row |= {"n_train": len(self.fold) - n_test[k], "n_test": n_test[k]}
             ends = [(end, grams[name]) for end, grams, name in zip("xy", self.grams, m.pair, strict=True)]
             row |= {f"units_{end}": gram.live.shape[1] for end, gram in ends}

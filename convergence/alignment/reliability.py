@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -39,6 +42,16 @@ def reliability(responses: Tensor, *, seed: int = 0) -> Tensor:
     corrected = times * r / (1 + (times - 1) * r)
     constant = (responses == responses[:1, :1]).flatten(0, 1).all(dim=0)
     return torch.where(constant, torch.nan, corrected)
+
+
+def ceilings(source: Any, names: Iterable[str], device: torch.device) -> dict[str, Tensor]:
+    """√ρ of each unit, (N,), the largest r that its noise allows; 0 where ρ is ``LEAST`` or less.
+
+    Of the layers of a Representation that says how well its units repeat (``reliability``), and no others.
+    """
+    known = getattr(source, "reliability", {})
+    found = {name: known[name].to(device, torch.float64) for name in names if name in known}
+    return {name: torch.where(rho > LEAST, rho, 0.0).sqrt() for name, rho in found.items()}
 
 
 def _mean(responses: Tensor, which: np.ndarray) -> Tensor:

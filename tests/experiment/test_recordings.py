@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def test_recordings_alone_need_no_data_set_and_are_put_in_one_order_by_id(
     assert means["IT", "IT"] > 0.8
     assert means["V4", "IT"] < 0.3
     assert table.target_reliability.between(0.9, 1).all()
+    assert (table.score_corrected > table.score)[table.score > 0.2].all()
     for name in ("areas_heatmaps", "areas_best"):
         assert next(tmp_path.rglob(f"{name}.png")).stat().st_size > 5000
     assert run(place, tmp_path, *BOTH, "dataset=digits") == 0
@@ -119,7 +121,9 @@ def test_a_network_shown_the_same_images_is_matched_by_file_name(
     assert set(zip(to_area.source_model, to_area.target_model, strict=True)) == {("tiny_vgg", "recorded")}
     assert to_area.source_depth.notna().all()
     assert to_area.target_reliability.notna().all()
-    assert table[table.direction == "y->x"].target_reliability.isna().all(), "a network's layers have no repeats"
+    assert to_area.score_corrected.notna().all()
+    backward = table[table.direction == "y->x"][["target_reliability", "score_corrected"]]
+    assert backward.isna().all(axis=None), "a network's layers have no repeats"
     assert next(tmp_path.rglob("areas_best.png")).stat().st_size > 5000
 
 
@@ -201,3 +205,17 @@ def test_results_from_before_recordings_still_read(place: Path, tmp_path: Path) 
     table = results.read([tmp_path / "older.parquet"])
     assert table.score_corrected.isna().all()
     assert len(table) == len(older)
+
+
+@pytest.mark.slow
+def test_the_documented_example_finds_simulated_areas_again_and_their_scores_without_noise(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "docs" / "examples" / "recordings.py"
+    small = ["model.training.epochs=1", "dataset.train_images=1000", "dataset.stimuli=300", "progress=false"]
+    layers = ["model.layers=[conv1,layer2.conv2,layer3.conv*,fc]", "figures=false"]
+    table = runpy.run_path(str(script))["main"]([*small, *layers], tmp_path)
+    itself, other = table.loc["seed0"], table.loc["seed1"]
+    assert list(itself.true) == list(itself.layer) == ["conv1", "layer3.conv1", "layer3.conv2"]
+    assert (itself.score_noiseless > 0.999).all()
+    assert (other.score_noiseless < 0.99).all(), "an independently trained network is not the same"
+    assert (table.score < 0.9 * table.score_noiseless).all()
+    np.testing.assert_allclose(table.corrected, table.score_noiseless, atol=0.08)

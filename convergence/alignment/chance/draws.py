@@ -296,6 +296,7 @@ class _Turned:
     variance_train: Tensor
     variance_test: Tensor
     varies: Tensor
+    ceiling: Tensor | None = None  # of turned units no repeats are known
 
     @property
     def drift(self) -> Tensor:

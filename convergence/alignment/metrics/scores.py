@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,10 +16,14 @@ _BLOCK = 64  # units: below it, halving a matrix product costs more than it save
 
 @dataclass(frozen=True)
 class Scores:
-    """``score``: mean Pearson r over target units; ``overall``: Frobenius correlation (column score_global)."""
+    """``score``: mean Pearson r over target units; ``overall``: Frobenius correlation (column score_global).
+
+    ``corrected``: the mean of r by what each target unit's repeats allow (column score_corrected); None without them.
+    """
 
     score: Tensor
     overall: Tensor
+    corrected: Tensor | None = None
 
 
 def dense(weights: Tensor, source: LayerSplit, target: LayerSplit, cross: Tensor) -> Scores:
@@ -37,6 +41,7 @@ def dense(weights: Tensor, source: LayerSplit, target: LayerSplit, cross: Tensor
         reach=weights.square().sum(dim=-2) * source.variance_test.sum(dim=-1, keepdim=True),
         drift=(source.drift[..., None, :] @ weights).squeeze(-2),
         target=(target.variance_test, target.drift, target.varies),
+        ceiling=target.ceiling,
         n=source.n_test,
     )
 
@@ -52,6 +57,7 @@ def matched(rows: Tensor, columns: Tensor, source: Units, target: Units, cross: 
         reach=source.variance_test.sum(dim=-1, keepdim=True),
         drift=_pick(source.drift, rows),
         target=tuple(_pick(v, columns) for v in (target.variance_test, target.drift, target.varies)),
+        ceiling=None if target.ceiling is None else _pick(target.ceiling, columns),
         n=source.n_test,
     )
 
@@ -59,7 +65,11 @@ def matched(rows: Tensor, columns: Tensor, source: Units, target: Units, cross: 
 def over_reached(result: Scores, plan: Tensor, target: Units) -> Scores:
     """The same with its mean over the target units that a plan (…, N_x, N_y) reaches; others, with r = 0, are out."""
     reached = target.varies & (plan.sum(dim=-2) > 0)
-    return replace(result, score=result.score * target.varies.sum(dim=-1) / reached.sum(dim=-1))
+    corrected = result.corrected
+    if corrected is not None and target.ceiling is not None:
+        reliable = target.ceiling > 0
+        corrected = corrected * (target.varies & reliable).sum(dim=-1) / (reached & reliable).sum(dim=-1)
+    return Scores(result.score * target.varies.sum(dim=-1) / reached.sum(dim=-1), result.overall, corrected)
 
 
 def transported(rows: Tensor, columns: Tensor, masses: Tensor, source: Units, target: Units, cross: Tensor) -> Tensor:
@@ -95,6 +105,7 @@ def _scores(
     reach: Tensor,
     drift: Tensor,
     target: tuple[Tensor, ...],
+    ceiling: Tensor | None,
     n: int,
 ) -> Scores:
     variance_y, drift_y, varies = target
@@ -105,4 +116,11 @@ def _scores(
     size_x = variance.sum(dim=-1).clamp_min(0) + n * drift.square().sum(dim=-1)
     size_y = variance_y.sum(dim=-1) + n * drift_y.square().sum(dim=-1)
     product = (size_x * size_y).sqrt()
-    return Scores(r.sum(dim=-1) / varies.sum(dim=-1), torch.where(product > 0, shared / product, 0.0))
+    corrected = None if ceiling is None else _corrected(r, ceiling, varies)
+    return Scores(r.sum(dim=-1) / varies.sum(dim=-1), torch.where(product > 0, shared / product, 0.0), corrected)
+
+
+def _corrected(r: Tensor, ceiling: Tensor, varies: Tensor) -> Tensor:
+    """Mean of r over the ceilings of units that have one; NaN where none has."""
+    reliable = varies & (ceiling > 0)
+    return torch.where(reliable, r / torch.where(reliable, ceiling, 1.0), 0.0).sum(dim=-1) / reliable.sum(dim=-1)

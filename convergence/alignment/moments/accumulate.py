@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from convergence.alignment.reliability import ceilings
 from convergence.system.errors import UserError
 
 Pair = tuple[str, str]
@@ -44,11 +45,15 @@ class Representation(Protocol):
 
 @dataclass
 class Side:
-    """Moments of one network's layers: shift (N,), sums (K, N) and products (K, N, N) of shifted responses."""
+    """Moments of one network's layers: shift (N,), sums (K, N) and products (K, N, N) of shifted responses.
+
+    ``ceiling`` (N,) : what the noise of repeated responses allows, of the layers where that is known.
+    """
 
     shift: dict[str, Tensor]
     sums: dict[str, Tensor]
     products: dict[str, Tensor]
+    ceiling: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -193,6 +198,7 @@ class _Columns:
             shift=shift,
             sums={n: zeros(folds, widths[n]) for n in self.names},
             products={n: zeros(folds, widths[n], widths[n]) for n in self.names},
+            ceiling=ceilings(self.source, self.names, device),
         )
 
     def block(self, start: int, order: Tensor, side: Side, device: torch.device) -> Tensor:

@@ -42,6 +42,8 @@ class Units(Protocol):
     def variance_test(self) -> Tensor: ...
     @property
     def varies(self) -> Tensor: ...
+    @property
+    def ceiling(self) -> Tensor | None: ...
 
 
 @dataclass
@@ -56,6 +58,8 @@ class LayerSplit:
     test : (N, N) held-out scatter around the held-out mean.
     drift : (N,) held-out mean minus training mean.
     varies : (N,) bool, units that are not constant in the held-out fold.
+    ceiling : (N,) the largest r that the noise of repeated responses allows, 0 where units are left out of corrected
+        scores; None without repeats.
     """
 
     n_train: int
@@ -66,6 +70,7 @@ class LayerSplit:
     train: Tensor
     test: Tensor
     varies: Tensor
+    ceiling: Tensor | None = None
 
     @property
     def drift(self) -> Tensor:
@@ -115,7 +120,8 @@ def layer_split(side: Side, name: str, counts: list[int], k: int) -> LayerSplit:
     if not bool(live.all()):
         mean, train = mean[live], train[live][:, live]
     nothing = mean[:0]
-    trained = LayerSplit(n_train, 0, live, mean, nothing, train, nothing, nothing)
+    ceiling = side.ceiling[name][live] if name in side.ceiling else None
+    trained = LayerSplit(n_train, 0, live, mean, nothing, train, nothing, nothing, ceiling)
     return with_held_out(trained, side, name, counts, k)
 
 
