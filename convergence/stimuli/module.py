@@ -217,7 +217,7 @@ def _parts(item: Any) -> tuple[Any, Any, Any]:
 
 def _plain(label: Any) -> Any:
     """A label as a Python number or text."""
-    if isinstance(label, Tensor | np.generic | np.ndarray) and np.size(label) == 1:
+    if isinstance(label, Tensor | np.generic | np.ndarray) and np.asarray(label).size == 1:
         label = label.item()
     return int(label) if isinstance(label, float) and label.is_integer() else label
 
