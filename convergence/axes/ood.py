@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +17,9 @@ from convergence.axes.recorded import refuse
 from convergence.axes.splits import split_of
 from convergence.models import load as models
 from convergence.stimuli.conditions.conditions import conditions
+from convergence.system.hashing import digest
+
+_LONGEST = 80  # characters of a shift's name in a file's
 
 
 def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comparison]:
@@ -51,6 +55,12 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
             within = compare(f"{kind}-{i:03d}-wd", [x], [y], [(0, 0)], Pairs.matched, images)
             comparisons.append(within)
             comparisons += [
-                replace(within, name=f"{kind}-{i:03d}-{name}", conditions=levels) for name, levels in shifts
+                replace(within, name=f"{kind}-{i:03d}-{file_safe(name)}", conditions=levels) for name, levels in shifts
             ]
     return comparisons
+
+
+def file_safe(name: str) -> str:
+    """The name of a shift, which may be any folder's, as part of a file's name: another one for each name."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    return name if plain == name and len(name) <= _LONGEST else f"{plain[:_LONGEST]}-{digest(name)[:8]}"

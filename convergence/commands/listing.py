@@ -16,7 +16,8 @@ _DATASETS = {
     "cifar10": "photographs, 32 × 32, 10 classes",
     "cifar100": "photographs, 32 × 32, 100 classes",
     "imagenet": "ILSVRC2012: dataset.root=FOLDER above val/<wnid>/",
-    "image_folder": "any folder of class folders: dataset.root=FOLDER",
+    "image_folder": "images in a folder, flat or by class: dataset.root=FOLDER, or dataset.table=FILE.csv",
+    "module": "images of your own code: dataset.factory=FILE.py:NAME",
 }
 
 

@@ -14,6 +14,8 @@ from convergence.system.errors import UserError
 
 _SEVERITIES = ("1", "2", "3", "4", "5")
 _ONE = ("0",)
+_TAKEN = ("wd",)  # what results call the images within distribution
+_FOLDER = " (folder)"
 _LAYOUTS = {
     ShiftSource.imagenet_c: "<corruption>/<1-5>/<wnid>/*.JPEG",
     ShiftSource.imagenet_r: "<wnid>/*.jpg",
@@ -56,13 +58,13 @@ def offered(config: DatasetConfig, classes: tuple[str, ...]) -> list[Graded]:
     root = root_of(config, _LAYOUTS[config.shifts])
     if config.shifts is ShiftSource.imagenet_c:
         found = [(name, [s for s in folders_in(root / name) if s in _SEVERITIES]) for name in folders_in(root)]
-        shifts = [Graded(name, tuple(levels), tuple(levels)) for name, levels in found if levels]
+        shifts = [Graded(_called(name), tuple(levels), tuple(levels)) for name, levels in found if levels]
     elif config.shifts is not ShiftSource.image_folder:
         shifts = [Graded(config.shifts.value.replace("_", "-"), _ONE, _ONE)]
     elif set(folders_in(root)) & set(classes):
-        shifts = [Graded(root.resolve().name, _ONE, _ONE)]
+        shifts = [Graded(_called(root.resolve().name), _ONE, _ONE)]
     else:
-        shifts = [Graded(name, _ONE, _ONE) for name in folders_in(root) if folders_in(root / name)]
+        shifts = [Graded(_called(name), _ONE, _ONE) for name in folders_in(root) if folders_in(root / name)]
     if not shifts:
         raise UserError(f"{root} holds nothing like {_LAYOUTS[config.shifts]}, as {config.shifts.value} does.")
     return shifts
@@ -78,9 +80,9 @@ def images(config: DatasetConfig, shift: Graded, level: str, classes: tuple[str,
     """
     root = root_of(config, _LAYOUTS[config.shifts])
     if config.shifts is ShiftSource.imagenet_c:
-        root = root / shift.name / level
+        root = root / _folder(shift) / level
     elif config.shifts is ShiftSource.image_folder and not set(folders_in(root)) & set(classes):
-        root = root / shift.name
+        root = root / _folder(shift)
     found, there = [], []
     for folder, name in _class_folders(root, config.shifts):
         if name not in classes:
@@ -99,6 +101,15 @@ def images(config: DatasetConfig, shift: Graded, level: str, classes: tuple[str,
             f"{root} has no images of classes that dataset={config.name} has ({', '.join(classes[:3])}, …)."
         )
     return listed(f"{config.shifts.value}/{shift.name}/{level}", root, tuple(there), found)
+
+
+def _called(folder: str) -> str:
+    """The shift's name: that of its folder, unless results have another meaning for it."""
+    return folder + _FOLDER if folder.lower() in _TAKEN else folder
+
+
+def _folder(shift: Graded) -> str:
+    return shift.name.removesuffix(_FOLDER)
 
 
 def _class_folders(root: Path, source: ShiftSource) -> Iterator[tuple[str, str]]:
