@@ -12,9 +12,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from convergence.commands.output import show
 from convergence.system.claims import holder
 from convergence.system.errors import UserError
+from convergence.system.terminal import show
 
 _ABOUT = """\
   folder=outputs/.cache   the cache
@@ -191,7 +191,7 @@ def _amount(given: dict[str, str], name: str, units: dict[str, float]) -> float 
 def _print(found: Sequence[Item]) -> None:
     if found:
         rows = [[_size(i.bytes), _age(i.used), i.kind, i.about, "in use" if i.in_use else ""] for i in found]
-        show(rows, heads=("size", "last used", "kind", "of", ""), right=(0, 1), wide=3)
+        show(rows, heads=("size", "last used", "kind", "of", ""), right=(0, 1), folded=3)
 
 
 def _age(used: float) -> str:

@@ -6,8 +6,8 @@ import difflib
 from fnmatch import fnmatch
 from typing import Any
 
-from convergence.commands.output import show
 from convergence.system.errors import UserError
+from convergence.system.terminal import show
 
 _DATASETS = {
     "shapes": "16 classes of drawn outlines; nothing to download (the default)",
@@ -54,7 +54,7 @@ def listing(kind: str, words: list[str]) -> int:
     if not shown:
         near = ", ".join(difflib.get_close_matches(pattern, rows, n=3, cutoff=0.0))
         raise UserError(f"no {kind} match '{pattern}': the nearest are {near}.")
-    show(shown)
+    show(shown, folded=1)
     return 0
 
 
@@ -95,5 +95,5 @@ def _layers(words: list[str]) -> int:
         kind = Library.torchvision if name in library.names(Library.torchvision) else Library.timm
         network = library.untrained(LibraryConfig(name=name, library=kind, layers=patterns))[0]
         layers = dict(network.layers)
-    show([(label, layer.kind, " × ".join(map(str, layer.shape))) for label, layer in layers.items()])
+    show([(label, layer.kind, " × ".join(map(str, layer.shape))) for label, layer in layers.items()], folded=0)
     return 0

@@ -38,8 +38,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         needed = message.removeprefix("the following arguments are required: ")
+        unknown = message.removeprefix("unrecognized arguments: ")
         if needed != message:
             message = f"{self.prog} needs {needed.split(', ')[0]}"
+        elif unknown != message:
+            message = f"{self.prog} has no option {unknown.split()[0]}"
         raise UserError(f"{message}; see {self.prog} --help.")
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from convergence.commands.output import show
 from convergence.experiment.status import Run, State, counted, survey
 from convergence.system.errors import UserError
+from convergence.system.terminal import show
 
 _SHOWN = 20  # runs of one state that are named
 
@@ -40,7 +40,7 @@ def status(places: list[str]) -> int:
             print(f"{title or 'single runs'}: {counted(runs)}")
             rows = [row for state in State if state is not State.done for row in _rows(runs, state)]
             if rows:
-                show(rows)
+                show(rows, folded=3)
     return 0
 
 

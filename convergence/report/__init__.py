@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from convergence.report import markdown, page, terminal
+from convergence.report import documents, terminal
 from convergence.report.sections import Section, sections
 from convergence.system.files import write_atomic
 
@@ -25,7 +25,7 @@ def write(table: pd.DataFrame, folder: Path) -> tuple[str, list[Path]]:
     """
     made = sections(table, folder / "report-figures")
     paths = []
-    for name, text in (("report.md", markdown.render(made, folder)), ("report.html", page.render(made))):
+    for name, text in (("report.md", documents.markdown(made, folder)), ("report.html", documents.page(made))):
         path = folder / name
         write_atomic(path, lambda p, t=text: p.write_text(t, encoding="utf-8"))  # type: ignore[misc]
         paths.append(path)

@@ -1,4 +1,4 @@
-"""Numbers as the report writes them."""
+"""The report's words and numbers, the same in the terminal, in Markdown and on the page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from convergence.report.evidence import Claim, Part
 
 TITLE = "Convergent learning: seven claims"
+EFFECT = "effect [95 %]"
 HOW = (
     "Intervals are 95 %. Over networks: each network is left out in turn (jackknife, Student's t). Over stimuli: "
     "from the scores of the folds, corrected for the training sets that they share; it holds for these very "
@@ -21,6 +22,7 @@ HOW = (
     "its effect lies within what is stated to be of no importance. Cannot tell: rows are missing, or the interval "
     "includes both.",
 )
+_MARKS = {"supported": "✓", "not supported": "✗", "cannot tell": "?"}
 
 
 def effect(claim: Claim) -> str:
@@ -50,8 +52,37 @@ def p_value(p: float | None) -> str:
     return "<0.001" if p < 0.0005 else f"{p:.3f}"
 
 
+def over(part: Part) -> str:
+    """What a part's interval is over."""
+    return part.estimate.over or "–"
+
+
+def mark(claim: Claim) -> str:
+    """The verdict as one character."""
+    return _MARKS[claim.verdict.value]
+
+
 def what(claim: Claim) -> str:
     """The effect's name and what its interval is over."""
     if not claim.what:
         return ""
     return claim.what + (f", interval over {claim.over}" if claim.over else ", no interval")
+
+
+def what_and_why(claim: Claim) -> str:
+    """The effect's name, and the reason for the verdict."""
+    return ". ".join(filter(None, (what(claim), claim.reason)))
+
+
+def facts(claim: Claim) -> list[tuple[str, str]]:
+    """Names and values of what is known of a claim."""
+    basis = [("Rests on", str(claim.basis))]
+    if not claim.what:
+        return basis
+    return [
+        (claim.what[:1].upper() + claim.what[1:], effect(claim)),
+        ("Interval over", claim.over or "no interval"),
+        ("p", p_value(claim.p)),
+        ("p, Holm", p_value(claim.p_holm)),
+        *basis,
+    ]
