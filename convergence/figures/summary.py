@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from convergence.results.areas import best_layers
 from convergence.results.divergence import LATE, REFIT, TRANSFER, Divergence, closure, divergences
 from convergence.results.rise import ACCURACY, ALL, Curve, Rise, rise
 from convergence.results.stimuli_sweep import curves
+from convergence.system import terminal
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -28,10 +30,15 @@ def summary(table: pd.DataFrame) -> str:
     return "\n".join(line for part in [areas, *parts, _chance(chance), sweep] for line in part)
 
 
+def _numbers(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table of numbers, its first column what they are of."""
+    return terminal.table(rows, heads=(title, *heads), right=range(1, len(heads) + 1), folded=0)
+
+
 def _depth(table: pd.DataFrame) -> list[str]:
     """Mean held-out score of corresponding layers: first, middle and last, trained and untrained."""
     trained, before = tables.split(table)
-    lines = [f"{'held-out score':<34}{'first layer':>12}{'middle':>10}{'last layer':>12}", "-" * 68]
+    rows = []
     for title, part in (("", trained), (", untrained", before)):
         if part.empty:
             continue
@@ -39,21 +46,25 @@ def _depth(table: pd.DataFrame) -> list[str]:
         for metric in style.drawn(means.metric):
             line = means[means.metric == metric].sort_values("depth")["mean"].tolist()
             if line:
-                cells = f"{line[0]:>12.3f}{line[len(line) // 2]:>10.3f}{line[-1]:>12.3f}"
-                lines.append(f"{metric + title:<34}{cells}")
-    return lines + _accuracies(trained)
+                rows.append([metric + title, *(f"{line[i]:.3f}" for i in (0, len(line) // 2, -1))])
+    return _numbers("held-out score", ("first layer", "middle", "last layer"), rows) + _accuracies(trained)
 
 
 def _areas(table: pd.DataFrame) -> list[str]:
     """Each area's best layer: its score, what it would be without noise, and the ceiling."""
     lines = []
     for (source, metric), part in best_layers(table).groupby(["source_model", "metric"], sort=False):
-        title = f"{source} → area, {metric}"
-        lines += ["", f"{title:<40}{'best layer':<18}{'score':>7}{'corrected':>11}", "-" * 79]
-        for row in part.itertuples():
-            corrected = "" if np.isnan(row.corrected) else f"{row.corrected:.3f}"
-            area = style.short(f"{row.target_model} {row.target_layer}", 38)
-            lines.append(f"{area:<40}{style.short(row.source_layer, 17):<18}{row.score:>7.3f}{corrected:>11}".rstrip())
+        rows = [
+            [
+                style.short(f"{row.target_model} {row.target_layer}", 38),
+                style.short(row.source_layer, 17),
+                f"{row.score:.3f}",
+                "" if np.isnan(row.corrected) else f"{row.corrected:.3f}",
+            ]
+            for row in part.itertuples()
+        ]
+        heads = (f"{source} → area, {metric}", "best layer", "score", "corrected")
+        lines += ["", *terminal.table(rows, heads=heads, right=(2, 3), folded=0)]
     return [*lines, "", "corrected: as of responses without noise, by their repeats.", ""]
 
 
@@ -72,13 +83,13 @@ def _chance(rows: pd.DataFrame) -> list[str]:
     depth_of = rows[["source_depth", "target_depth"]].mean(axis=1).round(6).rename("depth")
     lines = []
     for kind, part in rows.groupby("null"):
-        title = f"beyond chance: {kind}, {part.draws.max():.0f} draws"
-        lines += [f"{title:<34}{'first layer':>15}{'middle':>15}{'last layer':>15}", "-" * 79]
         found = part.groupby(["metric", depth_of]).agg(score=("score_calibrated", "mean"), p=("p_value", "max"))
+        cells = []
         for metric in style.drawn(found.index.get_level_values("metric")):
             line = [f"{row.score:.3f}, p {row.p:.3f}" for row in found.loc[metric].itertuples()]
-            lines.append(f"{metric:<34}" + "".join(f"{line[i]:>15}" for i in (0, len(line) // 2, -1)))
-        lines.append("")
+            cells.append([metric, *(line[i] for i in (0, len(line) // 2, -1))])
+        title = f"beyond chance: {kind}, {part.draws.max():.0f} draws"
+        lines += [title, *_numbers("", ("first layer", "middle", "last layer"), cells), ""]
     return [*lines, "calibrated score, 0 at chance; p: the largest over pairs and directions.", ""] if lines else []
 
 
@@ -89,10 +100,11 @@ def _sweep(table: pd.DataFrame) -> list[str]:
         return []
     means = found.pivot_table(index="metric", columns="samples", values="score", aggfunc="mean").iloc[:, -6:]
     scarce = found.groupby(["metric", "samples"]).scarce.any()
-    lines = [f"{'mean over layers, by stimuli':<30}" + "".join(f"{m:>8,}" for m in means.columns), "-" * 79]
-    for metric in style.drawn(means.index):
-        cells = [f"{score:.3f}" + ("*" if scarce[metric, m] else " ") for m, score in means.loc[metric].items()]
-        lines.append(f"{metric:<31}" + "".join(f"{cell:>8}" for cell in cells).rstrip())
+    rows = [
+        [metric, *(f"{score:.3f}" + ("*" if scarce[metric, m] else " ") for m, score in means.loc[metric].items())]
+        for metric in style.drawn(means.index)
+    ]
+    lines = _numbers("mean over layers, by stimuli", [f"{m:,} " for m in means.columns], rows)
     if scarce.any():
         lines.append("* some layer has as many units as stimuli to fit on: this says nothing.")
     return [*lines, ""]
@@ -106,23 +118,21 @@ def _training(table: pd.DataFrame) -> list[str]:
     one = int(np.argmin(np.abs(found.axis - 1))) if unit == "epochs" else len(found.axis) // 2
     layers = [c.layer for c in found.curves if c.metric == found.curves[0].metric]
     after = f"after {found.axis[one]:g} {unit.removesuffix('s') if found.axis[one] == 1 else unit}"
-    lines = [f"share of the eventual rise {after}" + (" [95 % over seeds]" if found.tells_seeds else "")]
-    lines += [f"{'':<22}{'first layer':>19}{'last layer':>19}{'all layers':>19}", "-" * 79]
-    for metric in metrics:
-        cells = [_share(found.curve(metric, layer), one) for layer in (layers[1], layers[-1], ALL)]
-        if any(cells):
-            lines.append(f"{metric:<22}" + "".join(f"{cell:>19}" for cell in cells))
-    lines += [
-        "",
-        f"{'all layers':<22}{'untrained':>10}{'trained':>9}{'pixels':>8}{'half by':>15}{'90 % by':>15}",
-        "-" * 79,
-    ]
+    title = f"share of the eventual rise {after}" + (" [95 % over seeds]" if found.tells_seeds else "")
+    cells = [[m, *(_share(found.curve(m, layer), one) for layer in (layers[1], layers[-1], ALL))] for m in metrics]
+    shares = _numbers("", ("first layer", "last layer", "all layers"), [row for row in cells if any(row[1:])])
     pixels = table[table.source_model == tables.PIXELS].groupby("metric").score.mean()
+    rows = []
     for curve in (c for metric in metrics if (c := found.curve(metric, ALL))):
-        values = f"{curve.values[0]:>10.3f}{curve.values[-1]:>9.3f}"
-        base = f"{pixels[curve.metric]:>8.3f}" if curve.metric in pixels else f"{'':>8}"
-        when = "".join(f"{_when(curve, share, found):>15}" for share in (0.5, 0.9))
-        lines.append(f"{curve.metric:<22}{values}{base}{when}")
+        base = f"{pixels[curve.metric]:.3f}" if curve.metric in pixels else ""
+        ends = (f"{curve.values[0]:.3f}", f"{curve.values[-1]:.3f}", base)
+        rows.append([curve.metric, *ends, *(_when(curve, share, found) for share in (0.5, 0.9))])
+    lines = [
+        title,
+        *shares,
+        "",
+        *_numbers("all layers", ("untrained", "trained", "pixels", "half by", "90 % by"), rows),
+    ]
     if not found.tells_seeds:
         lines.append("two seeds give no interval: add some with model.seeds.init=[0,1,2].")
     return lines
@@ -131,33 +141,25 @@ def _training(table: pd.DataFrame) -> list[str]:
 def _ood(table: pd.DataFrame) -> list[str]:
     """Within and out of distribution, first and last layer; where shifts bite; what refitting closes; Fig 1E."""
     every = divergences(table)
-    lines = [
-        f"{'held-out score':<32}{'first layer':^18}{'last layer':^17}{'bites':>12}",
-        f"{'':<32}{'within':>8}{'shifted':>9}{'within':>9}{'shifted':>9}{'from':>12}",
-        "-" * 79,
-    ]
-    for d in every:
-        onset, within, mean = d.onset(), d.within.mean(axis=0), d.mean
-        cells = f"{within[0]:>8.3f}{mean[0]:>9.3f}{within[-1]:>9.3f}{mean[-1]:>9.3f}"
-        place = "nowhere" if onset is None else style.short(d.layers[onset], 11)
-        lines.append(f"{d.metric + ', ' + d.protocol:<32}{cells}{place:>12}")
-    shifts = len(every[0].shifts) if every else 0
-    lines += [
-        "",
-        f"{f'over {shifts} shifts':<32}{'r with accuracy':^22}{'refitting closes of':>25}",
-        f"{'':<32}{'first layer':>12}{'last':>8}{'the late layers gap':>27}",
-        "-" * 79,
-    ]
-    closed = {id(carried): closure(refit, carried) for refit, carried in _both_protocols(every)}
-    for d in every:
-        r, late = correlation(d), np.nan
-        if id(d) in closed and not np.isnan(closed[id(d)].share[d.depths >= LATE]).all():
-            late = float(np.nanmean(closed[id(d)].share[d.depths >= LATE]))
-        first, last = ("—" if np.isnan(r.pearson[i]) else f"{r.pearson[i]:.2f}" for i in (0, -1))
-        cells = f"{first:>12}{last:>8}"
-        lines.append(f"{d.metric + ', ' + d.protocol:<32}{cells}" + ("" if np.isnan(late) else f"{late:>27.0%}"))
-    reasons = {r.reason for r in map(correlation, every) if r.reason}
-    return lines + [f"no correlation: {reason}" for reason in sorted(reasons)]
+    closed = {carried.metric: closure(refit, carried) for refit, carried in _both_protocols(every)}
+    correlations = [correlation(d) for d in every]
+    scores, others = [], []
+    for d, r in zip(every, correlations, strict=True):
+        name, onset = f"{d.metric}, {d.protocol}", d.onset()
+        within, shifted = d.within.mean(axis=0), d.mean
+        place = "nowhere" if onset is None else style.short(d.layers[onset], 16)
+        scores.append([name, *(f"{value[i]:.3f}" for i in (0, -1) for value in (within, shifted)), place])
+        ends = ["–" if np.isnan(r.pearson[i]) else f"{r.pearson[i]:.2f}" for i in (0, -1)]
+        late = (
+            closed[d.metric].share[d.depths >= LATE] if d.protocol == TRANSFER and d.metric in closed else np.array([])
+        )
+        others.append([name, *ends, f"{np.nanmean(late):.0%}" if np.isfinite(late).any() else ""])
+    heads = ("first layer", "shifted", "last layer", "shifted", "gap begins at")
+    shifts = f"over {len(every[0].shifts) if every else 0} shifts"
+    rest = ("r, first layer", "r, last layer", "refitting closes")
+    lines = [*_numbers("held-out score", heads, scores), "", *_numbers(shifts, rest, others)]
+    lines.append("r: of score with accuracy; refitting closes so much of the late layers' gap.")
+    return lines + [f"no correlation: {reason}" for reason in sorted({r.reason for r in correlations if r.reason})]
 
 
 def _both_protocols(every: list[Divergence]) -> list[tuple[Divergence, Divergence]]:
