@@ -9,6 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from convergence.models.checkpoints.load import Fit
+from convergence.models.missing import NO_ANSWERS, independent
 from convergence.models.network import Network, describe
 from convergence.models.options import ArchitectureConfig
 from convergence.models.preprocess import Preprocess
@@ -33,6 +35,7 @@ class Architecture:
     source : where its code comes from, and options that shape it; "" for the recipes.
     code : fingerprint of code that the name doesn't tell.
     check : raises UserError if the network does not take such an input.
+    resizable : whether ``create`` heeds the number of classes.
     """
 
     config: ArchitectureConfig
@@ -42,6 +45,7 @@ class Architecture:
     source: str = ""
     code: str = ""
     check: Callable[[nn.Module, Tensor], None] = lambda model, example: None
+    resizable: bool = True
 
     @property
     def name(self) -> str:
@@ -65,12 +69,27 @@ class Architecture:
         seed: int | None = None,
         step: int | None = None,
         epoch: float | None = None,
+        fitting: Fit | None = None,
     ) -> Network:
-        """The network that ``builder`` makes, with its layers looked up by a forward pass."""
+        """The network that ``builder`` makes, with its layers looked up by a forward pass.
+
+        Parameters
+        ----------
+        fitting : what ``builder`` has put into it; layers that depend on weights which are not there are left out.
+
+        Raises
+        ------
+        UserError
+            If a layer that the user named depends on weights that are not there.
+        """
         model = builder().eval()
         preprocess, example = self.enter(model, weights)
         self.check(model, example)
         layers, units = describe(model, example, self.config.layers, self.config.units, self.name)
+        missing = fitting.missing if fitting else ()
+        if fitting and missing:
+            chosen = self.config.layers is not None or not fitting.headless
+            layers = independent(model, example, layers, missing, chosen, self.name)
         return Network(
             model=self.name,
             weights=weights,
@@ -81,7 +100,7 @@ class Architecture:
             layers=layers,
             units=units,
             preprocess=preprocess,
-            classes=None,
+            classes=NO_ANSWERS if missing else None,
             builder=builder,
             precision=self.config.precision,
         )

@@ -54,6 +54,7 @@ def architecture(config: ModuleConfig, dataset: DatasetConfig) -> Architecture:
         source="module",
         code=code,
         check=partial(_check, config),
+        resizable=_CLASSES not in config.arguments and _takes_classes(factory),
     )
 
 

@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from convergence.models import checkpoints, epochs, patterns
+from convergence.models import epochs, patterns
 from convergence.models.architecture import Architecture
+from convergence.models.checkpoints.load import Fit, build, fit
 from convergence.models.network import Network
 
 _log = logging.getLogger("convergence")
@@ -19,6 +20,8 @@ _log = logging.getLogger("convergence")
 
 def trajectories(architecture: Architecture, *, from_start: bool = False) -> list[list[Network]]:
     """For each training run among ``model.checkpoints`` its networks, in order of training.
+
+    What had to be assumed of the files is said, once for all that are alike.
 
     Parameters
     ----------
@@ -30,17 +33,30 @@ def trajectories(architecture: Architecture, *, from_start: bool = False) -> lis
         If a file is missing, can't be read, or is of another architecture.
     """
     runs = patterns.runs(patterns.listed(architecture.config.checkpoints))
-    return [_trajectory(architecture, run, number, from_start) for number, run in enumerate(runs)]
+    said: set[tuple[str, ...]] = set()
+    return [_trajectory(architecture, run, number, from_start, said) for number, run in enumerate(runs)]
 
 
-def _trajectory(architecture: Architecture, run: patterns.Run, number: int, from_start: bool) -> list[Network]:
+def _trajectory(
+    architecture: Architecture, run: patterns.Run, number: int, from_start: bool, said: set[tuple[str, ...]]
+) -> list[Network]:
     """The checkpoints of one training run; layers and preprocessing are looked up once, for the first."""
-    files = epochs.counted(run, partial(_differs, architecture))
+    files = epochs.counted(run, partial(_is_trained, architecture))
     first = files[0]
+    fitting = _fit(architecture, first.path)
+    _say(first.path, fitting, said)
     networks = [
-        architecture.network(run.name, partial(_own, architecture, first.path), run.seed, first.step, first.epoch)
+        architecture.network(
+            run.name,
+            partial(_own, architecture, first.path),
+            run.seed,
+            first.step,
+            first.epoch,
+            fitting=fitting,
+        )
     ]
     for file in files[1:]:
+        _say(file.path, _fit(architecture, file.path), said)
         builder = partial(_own, architecture, file.path)
         weights = architecture.hash(builder())
         networks.append(replace(networks[0], step=file.step, epoch=file.epoch, weights_hash=weights, builder=builder))
@@ -51,35 +67,37 @@ def _trajectory(architecture: Architecture, run: patterns.Run, number: int, from
             run.name,
         )
         seed = number if run.seed is None else run.seed
-        builder = partial(architecture.initialised, seed, _state(architecture, first.path)[1])
+        builder = partial(architecture.initialised, seed, fitting.classes)
         weights = architecture.hash(builder())
         networks.insert(0, replace(networks[0], step=0, epoch=0.0, weights_hash=weights, builder=builder))
     return networks
 
 
-def _differs(architecture: Architecture, path: Path) -> bool | None:
-    """Whether the file's weights are other than initial ones, judged by what every initialisation sets to the same.
+def _say(path: Path, fitting: Fit, said: set[tuple[str, ...]]) -> None:
+    if fitting.notes and fitting.notes not in said:
+        said.add(fitting.notes)
+        _log.info("%s: %s.", path.name, "; ".join(fitting.notes))
 
-    Such are biases, scales and shifts of normalisation, and its running statistics.
+
+def _is_trained(architecture: Architecture, path: Path) -> bool | None:
+    """Whether a file's network has been trained: as its step tells, or weights that are other than initial ones.
+
+    These are judged by what every initialisation sets to the same: biases, scales and running statistics.
     """
-    state, classes = _state(architecture, path)
-    first, second = (architecture.initialised(seed, classes).state_dict() for seed in (0, 1))
-    fixed = [n for n, v in first.items() if n in state and torch.equal(v, second[n]) and v.shape == state[n].shape]
-    learned = {n for n, _ in architecture.create(classes).named_parameters()}
-    told = [n for n in fixed if n in learned or "running" in n or n.endswith("num_batches_tracked")]
-    return any(not torch.equal(first[n].float(), state[n].float()) for n in told) if told else None
+    fitting = _fit(architecture, path)
+    if fitting.step is not None:
+        return fitting.step > 0
+    one, other = (architecture.initialised(seed, fitting.classes) for seed in (0, 1))
+    first, second = one.state_dict(), other.state_dict()
+    told = [n for n, _ in one.named_parameters()] + [n for n in first if "running" in n or n.endswith("_tracked")]
+    fixed = [n for n in told if n in fitting.state and torch.equal(first[n], second[n])]
+    return any(not torch.equal(first[n].float(), fitting.state[n].float()) for n in fixed) if fixed else None
 
 
 def _own(architecture: Architecture, path: Path) -> nn.Module:
-    state, classes = _state(architecture, path)
-    model = architecture.create(classes)
-    checkpoints.load(model, state, path, architecture.name)
-    return model
+    fitting = _fit(architecture, path)
+    return build(architecture.create(fitting.classes), fitting)
 
 
-def _state(architecture: Architecture, path: Path) -> tuple[dict[str, Tensor], int | None]:
-    """The file's weights, and how many classes they have where the architecture has another number."""
-    config = architecture.config
-    expected = architecture.create(None).state_dict()
-    state = checkpoints.strip(checkpoints.rename(checkpoints.read(path), config.key_map), expected)
-    return state, checkpoints.outputs(state, expected)
+def _fit(architecture: Architecture, path: Path) -> Fit:
+    return fit(architecture.config, architecture.create(None), path, architecture.resizable)

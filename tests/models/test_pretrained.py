@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from convergence import run
 from convergence.experiment.compose import compose
-from convergence.models import checkpoints, library
+from convergence.models import library
+from convergence.models.checkpoints.keys import rename
 from convergence.models.network import Network
 from convergence.models.options import Library, LibraryConfig
 from convergence.results import views as tables
@@ -100,7 +101,7 @@ def state(*names: str) -> dict[str, Tensor]:
 
 def test_a_key_map_renames_in_order_and_a_list_goes_by_the_captured_number() -> None:
     key_map = {r"^_": "", r"^layer(\d+)": ["a", "b.0"], r"(w)eight$": r"\1"}
-    renamed = checkpoints.rename(state("_layer1.weight", "_layer0.bias"), key_map)
+    renamed = rename(state("_layer1.weight", "_layer0.bias"), key_map)
     assert {n: float(v) for n, v in renamed.items()} == {"b.0.w": 0.0, "a.bias": 1.0}
 
 
@@ -116,7 +117,7 @@ def test_a_key_map_renames_in_order_and_a_list_goes_by_the_captured_number() -> 
 )
 def test_a_key_map_that_cannot_be_applied_is_refused(key_map: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=rf"model.key_map.*{message}"):
-        checkpoints.rename(state("x1", "x2"), key_map)
+        rename(state("x1", "x2"), key_map)
 
 
 @pytest.mark.parametrize("name", ["no_such_package", "os.path"])

@@ -1,0 +1,52 @@
+"""Layers that depend on weights which a checkpoint does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from convergence.models.layers import Layer, called
+from convergence.system.errors import UserError
+
+NO_ANSWERS = ("",)  # classes of a network whose head has no weights: its outputs are not read
+
+
+def independent(
+    model: nn.Module, example: Tensor, layers: Mapping[str, Layer], missing: Sequence[str], chosen: bool, name: str
+) -> dict[str, Layer]:
+    """The layers that a forward pass reaches before it comes to a module that lacks weights.
+
+    Parameters
+    ----------
+    missing : parameters without weights.
+    chosen : whether the user named the layers; then none may be left out.
+
+    Raises
+    ------
+    UserError
+        If a layer that the user named depends on them, or all do.
+    """
+    order = {label: place for place, label in enumerate(called(model, example))}
+    modules = dict(model.named_modules())
+    places = [_place(parameter.rpartition(".")[0], modules, order) for parameter in missing]
+    first = min(places, default=len(order))
+    kept = {label: layer for label, layer in layers.items() if order.get(label, -1) < first}
+    lost = [label for label in layers if label not in kept]
+    if not kept or (chosen and lost):
+        shown = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' if len(missing) > 3 else ''}"
+        raise UserError(
+            f"the checkpoint of {name} lacks {shown}, and {lost[0]} depends on that: choose layers before it "
+            "(model.layers), or weights that have it."
+        )
+    return kept
+
+
+def _place(owner: str, modules: Mapping[str, nn.Module], order: Mapping[str, int]) -> int:
+    """When a module has been called: 0 where that can't be told, the end if it never is."""
+    if not owner or any(True for _ in modules[owner].children()):
+        return 0  # its parameters are used by what it calls, at any time
+    if owner in order:
+        return order[owner]
+    parents = [owner[:i] for i, sign in enumerate(owner) if sign == "."]
+    return 0 if any(parent in order for parent in parents) else len(order)
