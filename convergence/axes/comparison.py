@@ -16,6 +16,7 @@ from convergence.axes.recorded import common
 from convergence.axes.splits import split_of
 from convergence.models.network import Network
 from convergence.models.recordings.recording import Recording
+from convergence.results.correspondence import corresponding_layers
 from convergence.stimuli import load as stimuli
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.conditions.conditions import Condition
@@ -113,15 +114,7 @@ def corresponding(x: Network, y: Network) -> list[Pair]:
     if isinstance(x, Recording) or isinstance(y, Recording):
         same = [(name, name) for name in x.layers if name in y.layers]
         return same or list(product(x.layers, y.layers))
-    if list(x.layers) == list(y.layers):
-        return [(name, name) for name in x.layers]
-    pairs = dict.fromkeys((a, _nearest(depth, y)) for a, depth in x.depths.items())
-    pairs |= dict.fromkeys((_nearest(depth, x), b) for b, depth in y.depths.items())
-    return sorted(pairs, key=lambda pair: (x.depths[pair[0]], y.depths[pair[1]]))
-
-
-def _nearest(depth: float, network: Network) -> str:
-    return min(network.depths, key=lambda name: abs(network.depths[name] - depth))
+    return corresponding_layers(x.depths, y.depths)
 
 
 def pairs_of(groups: Sequence[Sequence[_T]]) -> list[tuple[_T, _T]]:

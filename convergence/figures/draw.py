@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from convergence.figures import areas, depth, ood, stimuli_sweep, training
+from convergence.figures import areas, depth, ood, population, stimuli_sweep, training
 from convergence.results import views as tables
 from convergence.results.groups import comparable
 from convergence.system.errors import UserError
@@ -41,6 +41,9 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
             _log.info("only the first %d are drawn; name fewer run folders to see the others.", _MOST)
         for name, part in list(groups.items())[:_MOST]:
             paths += _of_axis(str(axis), part, folder / name)
+        if axis == "depth":
+            for name, part in comparable(rows, ("dataset", "stimuli")).items():
+                paths += population.draw(tables.observed(part), folder / name)
     return paths
 
 

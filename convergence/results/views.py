@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from convergence.results.correspondence import of_corresponding
 from convergence.results.sides import x_and_y
 
 _ENDS = ("source", "target")
@@ -51,12 +52,8 @@ def recorded(table: pd.DataFrame) -> pd.Series:
 
 
 def corresponding(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of corresponding layers: the same name within an architecture; across, the nearest relative depth."""
-    if (table.source_model == table.target_model).all():
-        return table[table.source_layer == table.target_layer]
-    gap = (table.source_depth - table.target_depth).abs()
-    nearest = gap.groupby([table.source_model, table.target_model, table.source_layer]).transform("min")
-    return table[gap <= nearest + 1e-9]
+    """Rows of corresponding layers (``correspondence.py``)."""
+    return table[of_corresponding(table)]
 
 
 def ends(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

@@ -1,0 +1,68 @@
+"""Many networks: who resembles whom, as a matrix ordered by clustering, its tree, and a map in two dimensions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.cluster import hierarchy
+
+from convergence.figures import style
+from convergence.results.population import Population, populations
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+_MARKS = "osD^vPX*"
+_NAMED = 40  # networks up to which each is named
+
+
+def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
+    """``population_<metric>`` as PDF and PNG, one per metric, where four networks or more have all met."""
+    return [path for found in populations(table) for path in _draw(found, table, folder)]
+
+
+def _draw(found: Population, table: pd.DataFrame, folder: Path) -> list[Path]:
+    n = len(found.networks)
+    side = min(4.2, max(2.4, 0.16 * n + 1.2))
+    with style.pyplot() as plt:
+        figure = plt.figure(figsize=(2.15 * style.COLUMN, side + 1.1))
+        left, right = figure.subfigures(1, 2, width_ratios=(1.35, 1))
+        above, below = left.subplots(2, 1, height_ratios=(1, 5))
+        _tree(above, found)
+        image = below.imshow(found.alignment, cmap="cividis", aspect="auto")
+        below.spines[:].set_visible(False)
+        _ticks(below, found)
+        left.colorbar(image, ax=(above, below), label=style.quantity([found.metric]), shrink=0.7, aspect=30)
+        _map(right.subplots(), found)
+        apart = "" if np.isnan(found.separability) else f"within against across models: d′ = {found.separability:.2f}"
+        rows = table[table.metric == found.metric]
+        style.note(figure, rows, f"{style.label(found.metric)}, {n} networks, mean over corresponding layers", apart)
+        return style.save(figure, folder, f"population_{found.metric}")
+
+
+def _tree(axes: Any, found: Population) -> None:
+    hierarchy.dendrogram(found.tree, ax=axes, no_labels=True, color_threshold=0, above_threshold_color="0.35")
+    axes.set_ylabel("distance", fontsize=6.5)
+    axes.spines["bottom"].set_visible(False)
+
+
+def _ticks(axes: Any, found: Population) -> None:
+    n = len(found.networks)
+    step = max(1, -(-n // _NAMED))
+    names = [style.short(name, 24) for name in found.networks]
+    size = 6.5 if n <= 24 else 5
+    axes.set_yticks(range(0, n, step), names[::step], fontsize=size)
+    axes.set_xticks(range(0, n, step), names[::step], fontsize=size, rotation=90)
+    axes.tick_params(length=0)
+
+
+def _map(axes: Any, found: Population) -> None:
+    for i, model in enumerate(dict.fromkeys(sorted(found.models))):
+        mine = found.places[[m == model for m in found.models]]
+        look = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKS[i % len(_MARKS)]}
+        axes.scatter(mine[:, 0], mine[:, 1], s=22, label=style.short(model, 24), edgecolors="white", lw=0.4, **look)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.12)
+    axes.set(xlabel="first coordinate of 1 - alignment", ylabel="second coordinate")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=6.5)
