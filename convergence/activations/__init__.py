@@ -1,0 +1,1 @@
+"""One pass with hooks: a layer's responses, their units, and the cache."""

@@ -1,0 +1,1 @@
+"""What an experiment compares: depth, training, images out of distribution."""

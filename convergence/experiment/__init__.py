@@ -1,0 +1,1 @@
+"""One run: its config, plan, folder, estimate and state, and the networks of a population."""

@@ -1,0 +1,1 @@
+"""Where a network comes from, its layers and preprocessing, and training."""

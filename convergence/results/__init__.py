@@ -1,0 +1,1 @@
+"""The table of scores: its columns, its files, and the statistics drawn from it."""

@@ -1,0 +1,1 @@
+"""What a score is compared with: shuffled stimuli and rotated units."""
