@@ -1,89 +1,138 @@
-"""Which layers are tapped."""
+"""Which layers are tapped, and how each becomes units by default.
+
+One rule for all architectures: every convolution and linear layer in the order of the forward pass, from the first to
+the head, shortcuts left out; and of attention and token mixing, which have no units of their own before they are added
+to the stream, every residual block as a whole.
+"""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-import torch
 from torch import Tensor, nn
 
-from convergence.models.outputs import refuse_compiled, response
+from convergence.models.outputs import refuse_compiled
+from convergence.models.sizes import traced
+from convergence.models.trace import Trace, inside_any
 from convergence.system.errors import UserError
 
 _SHORTCUTS = {"downsample", "shortcut"}
+_CLASS_TOKEN = re.compile(r"(cls|class)(_?(token|embedding)s?)?(_?\d+)?")  # how libraries call their parameter
+_NO_FEATURES = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.GroupNorm)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One module as it was called: its class, and its response's shape, (N,), (T, N) or (C, H, W)."""
+    """One module as it was called: its class, its response's shape, (N,), (T, N) or (C, H, W), and how that becomes
+    units: the centre of maps, the class token of tokens that hold one, else their mean.
+    """
 
     kind: str
     shape: tuple[int, ...]
-
-
-def called(model: nn.Module, example: Tensor) -> dict[str, Layer]:
-    """All modules that a forward pass calls and that give a tensor, in the order in which they finish.
-
-    A module called twice is ``name`` and ``name:1``.
-    """
-    found: dict[str, Layer] = {}
-    hooks = []
-
-    def tap(name: str, module: nn.Module) -> None:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            tensor = response(module, output)
-            if tensor is not None and tensor.ndim >= 2:
-                label, again = name, 0
-                while label in found:
-                    again += 1
-                    label = f"{name}:{again}"
-                found[label] = Layer(type(module).__name__, tuple(tensor.shape[1:]))
-
-        hooks.append(module.register_forward_hook(hook))
-
-    for name, module in model.named_modules():
-        if name:
-            tap(name, module)
-    try:
-        with torch.inference_mode():
-            model(example)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
+    units: str = "center"
 
 
 def choose(model: nn.Module, example: Tensor, patterns: Sequence[str] | None, name: str) -> dict[str, Layer]:
     """The layers to tap, in forward order.
 
-    Without patterns: every convolution and linear layer, shortcuts left out; for transformers their blocks. A pattern
-    is a module's name, or shell style (``layer?.conv*``).
+    Without patterns: the rule above. A pattern is a module's name, or shell style (``layer?.conv*``). What has no row
+    for each image, such as windows and patches that were moved into the batch, is no layer.
+
+    Parameters
+    ----------
+    example : an image (1, 3, h, w) of the size that the network is to see.
 
     Raises
     ------
     UserError
-        If a pattern matches nothing, naming the nearest.
+        If the network does not take such images (with the size that it takes), or if a pattern matches nothing that
+        can be tapped: naming the nearest, or why not.
     """
     refuse_compiled(model, name)
-    every = called(model, example)
-    if patterns is None:
-        modules = dict(model.named_modules())
-        blocks = {n for n, m in modules.items() if n and any("Attention" in type(c).__name__ for c in m.children())}
-        wanted = [n for n in every if n.split(":")[0] in blocks]
-        if not wanted:
-            plain = (nn.modules.conv._ConvNd, nn.Linear)
-            wanted = [
-                n for n in every if isinstance(modules[n.split(":")[0]], plain) and not _SHORTCUTS & {*n.split(".")}
-            ]
-        return {n: every[n] for n in wanted if len(every[n].shape) <= 3}
+    images = example.expand(2, *example.shape[1:])  # two, to tell the axis of images from others
+    found = traced(model, images, name)
+    layers = _described(model, found, len(images))
+    if patterns is not None:
+        return _matching(patterns, model, found, layers, name)
+    chosen = _default(model, found, layers)
+    if not chosen:
+        raise UserError(
+            f"{name} calls no convolution, linear layer or residual block: name the modules to tap by model.layers."
+        )
+    return chosen
+
+
+def _described(model: nn.Module, found: Trace, batch: int) -> dict[str, Layer]:
+    has_class = any(_CLASS_TOKEN.fullmatch(name.split(".")[-1]) for name, _ in model.named_parameters())
+    modules = dict(model.named_modules())
+    areas: set[int] = set()  # positions of the maps so far: so many tokens are the patches alone
+    layers = {}
+    for label, (name, (rows, *shape)) in found.responses.items():
+        units = "center"
+        if len(shape) > 2:
+            positions = 1
+            for side in shape[1:]:
+                positions *= side
+            areas.add(positions)
+        elif len(shape) == 2:
+            units = "cls" if has_class and shape[0] not in areas else "mean"
+        if name and rows == batch:
+            layers[label] = Layer(type(modules[name]).__name__, tuple(shape), units)
+    return layers
+
+
+def _default(model: nn.Module, found: Trace, layers: dict[str, Layer]) -> dict[str, Layer]:
+    blocks = found.blocks()
+    modules = dict(model.named_modules())
+
+    def is_tapped(label: str) -> bool:
+        name = found.responses[label][0]
+        if name in blocks:
+            return True
+        return _has_features(modules[name]) and not _SHORTCUTS & {*name.split(".")} and not inside_any(name, blocks)
+
+    return {label: layer for label, layer in layers.items() if is_tapped(label)}
+
+
+def _has_features(module: nn.Module) -> bool:
+    """Whether it is a convolution or a linear layer, of torch's classes or a library's own."""
+    if isinstance(module, nn.modules.conv._ConvNd | nn.Linear):
+        return True
+    weight = module._parameters.get("weight")
+    is_leaf = next(module.children(), None) is None and not isinstance(module, _NO_FEATURES)
+    return is_leaf and weight is not None and weight.ndim >= 2
+
+
+def _matching(
+    patterns: Sequence[str], model: nn.Module, found: Trace, layers: dict[str, Layer], name: str
+) -> dict[str, Layer]:
     chosen: set[str] = set()
     for pattern in patterns:
-        matches = {n for n in every if fnmatchcase(n, pattern)}
+        matches = {label for label in layers if fnmatchcase(label, pattern)}
         if not matches:
-            near = difflib.get_close_matches(pattern, list(every), n=3, cutoff=0.0)
-            raise UserError(f"model.layers: '{pattern}' matches no layer of {name}: the nearest are {', '.join(near)}.")
+            raise UserError(f"model.layers: '{pattern}' {_why(pattern, model, found, list(layers), name)}.")
         chosen |= matches
-    return {n: layer for n, layer in every.items() if n in chosen}
+    return {label: layer for label, layer in layers.items() if label in chosen}
+
+
+def _why(pattern: str, model: nn.Module, found: Trace, labels: Sequence[str], name: str) -> str:
+    """Why a pattern gives no layer."""
+    near = ", ".join(difflib.get_close_matches(pattern, labels, n=3, cutoff=0.0))
+    if any(fnmatchcase(label, pattern) for label in found.responses):
+        return (
+            f"of {name} has no row for each image (its first axis is not the stimulus), so it can't be tapped: the "
+            f"nearest that can are {near}"
+        )
+    called = {n for n in found.silent if fnmatchcase(n, pattern)}
+    if called:
+        return f"of {name} gives no tensor, so it can't be tapped: the nearest that can are {near}"
+    if any(fnmatchcase(n, pattern) for n, _ in model.named_modules()):
+        return (
+            f"is a module of {name}, but its forward pass never calls it, so there is nothing to tap: the nearest that "
+            f"it calls are {near}"
+        )
+    return f"matches no layer of {name}: the nearest are {near}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from torch import Tensor, nn
@@ -14,8 +14,6 @@ from convergence.models.options import Precision, Units
 from convergence.models.preprocess import Preprocess
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
-
-_CLASS_TOKENS = {"cls_token", "class_token", "cls"}  # how timm, torchvision and the recipes call their parameter
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Network:
     seed, step, epoch : of the training, where known; step and epoch are 0 for an untrained network.
     weights_hash : SHA-256 of all tensors, with their names, shapes and types.
     layers : what is tapped, in forward order.
-    units : how maps, or tokens, become units.
+    units : how maps, or tokens, become units; each layer has the rule that holds for it.
     classes : names of the outputs, where known; unknown, as many outputs as classes are taken to be in their order.
     precision : of the forward pass.
     """
@@ -77,16 +75,24 @@ class Network:
 def describe(
     model: nn.Module, example: Tensor, patterns: Sequence[str] | None, units: Units | None, name: str
 ) -> tuple[dict[str, Layer], Units]:
-    """The layers to tap and the rule for units: the user's, else the centre of maps, and the class token of tokens or,
-    in networks without one, their mean.
+    """The layers to tap, each with its rule for units, and the rule that stands for the network.
+
+    The user's rule, else the centre of maps, and of tokens the class token or, where they hold none, the mean. The
+    user's ``cls`` holds for layers that have a class token; the others keep their default.
+
+    Raises
+    ------
+    UserError
+        If the rule does not apply to the layers, and as :func:`convergence.models.layers.choose`.
     """
     layers = choose(model.eval(), example, patterns, name)
-    tokens = [layer for layer in layers.values() if len(layer.shape) == 2]
-    has_class_token = any(n.split(".")[-1] in _CLASS_TOKENS for n, _ in model.named_parameters())
+    rules = {layer.units for layer in layers.values()}
     if units is None:
-        units = (Units.cls if has_class_token else Units.mean) if tokens else Units.center
-    if tokens and units is Units.center:
+        return layers, next(rule for rule in (Units.cls, Units.mean, Units.center) if rule.value in rules)
+    if units is Units.center and any(len(layer.shape) == 2 for layer in layers.values()):
         raise UserError(f"model.units=center needs maps, and {name}'s layers give tokens: use cls, mean or samples.")
-    if tokens and units is Units.cls and not has_class_token:
+    if units is not Units.cls:
+        return {n: replace(layer, units=units.value) for n, layer in layers.items()}, units
+    if Units.cls.value not in rules and any(len(layer.shape) == 2 for layer in layers.values()):
         raise UserError(f"model.units=cls needs a class token, and {name} has none: use mean or samples.")
     return layers, units

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from convergence.system.errors import UserError
 
 
-def tensor_of(output: Any) -> Tensor | None:
-    """The first tensor of what a module returned: itself, or inside of a tuple, a mapping or a dataclass."""
+def tensors_of(output: Any) -> Iterator[Tensor]:
+    """All tensors of what a module returned: itself, or inside of tuples, mappings and dataclasses."""
     if isinstance(output, Tensor):
-        return output
+        yield output
+        return
     if isinstance(output, Mapping):
         parts: Any = output.values()
     elif isinstance(output, tuple | list):
@@ -23,17 +24,30 @@ def tensor_of(output: Any) -> Tensor | None:
     elif is_dataclass(output):
         parts = (getattr(output, f.name) for f in fields(output))
     else:
-        return None
-    return next((found for part in parts if (found := tensor_of(part)) is not None), None)
+        return
+    for part in parts:
+        yield from tensors_of(part)
 
 
-def response(module: nn.Module, output: Any) -> Tensor | None:
+def tensor_of(output: Any, batch: int | None = None) -> Tensor | None:
+    """The first tensor of what a module returned; the first with a row for each image of the batch where one has."""
+    tensors = list(tensors_of(output))
+    by_image = [t for t in tensors if t.ndim >= 2 and len(t) == batch]
+    return next(iter(by_image or tensors), None)
+
+
+def response(module: nn.Module, output: Any, batch: int | None = None) -> Tensor | None:
     """A module's response: (n, N), tokens (n, T, N), or maps (n, C, H, W), wherever the module keeps its features.
 
-    Linear layers and the blocks of some transformers (Swin) work on maps whose features come last, (n, H, W, C).
+    Linear layers and the blocks of some transformers (Swin) work on maps whose features come last, (n, H, W, C), and
+    one-dimensional convolutions on sequences whose features come first, (n, N, T). Maps may have more axes of space.
     """
-    tensor = tensor_of(output)
-    if tensor is not None and tensor.ndim == 4 and _features_last(module, tensor):
+    tensor = tensor_of(output, batch)
+    if tensor is None or tensor.ndim < 2:
+        return None
+    if tensor.ndim == 3 and isinstance(module, nn.Conv1d):
+        return tensor.movedim(1, -1)
+    if tensor.ndim >= 4 and _features_last(module, tensor):
         return tensor.movedim(-1, 1)
     return tensor
 
@@ -41,7 +55,7 @@ def response(module: nn.Module, output: Any) -> Tensor | None:
 def _features_last(module: nn.Module, maps: Tensor) -> bool:
     if isinstance(module, nn.Linear) or type(module) is nn.LayerNorm:
         return True
-    normalised = {c.normalized_shape for c in module.children() if isinstance(c, nn.LayerNorm)}
+    normalised = {getattr(c, "normalized_shape", None) for c in module.children()}
     return (maps.shape[-1],) in normalised and (maps.shape[1],) not in normalised
 
 

@@ -1,0 +1,130 @@
+"""What a forward pass does: which modules it calls, what they give, and which of them are residual blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from convergence.models.outputs import response, tensors_of
+
+_SUMS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
+_PRODUCTS = {
+    *("matmul", "__matmul__", "__rmatmul__", "bmm", "baddbmm", "einsum"),
+    *("scaled_dot_product_attention", "multi_head_attention_forward", "_native_multi_head_attention"),
+}
+
+
+@dataclass
+class Trace:
+    """One forward pass.
+
+    Attributes
+    ----------
+    responses : what each call gave that is a tensor, as (its module's name, the response's shape with the batch axis),
+        in the order in which the calls finish. A module called twice is ``name`` and ``name:1``.
+    silent : modules that were called and gave no tensor.
+    residual : modules that add two activations of the shape that they return.
+    attending : modules in which two activations are multiplied as matrices, in them or in their parts.
+    on_tokens : modules with linear layers on tokens (n, T, N), in them or in their parts.
+    """
+
+    responses: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    residual: set[str] = field(default_factory=set)
+    attending: set[str] = field(default_factory=set)
+    on_tokens: set[str] = field(default_factory=set)
+
+    def blocks(self) -> set[str]:
+        """Residual blocks of attention, the innermost; and those of token mixers without attention, the outermost."""
+        attention = {n for n in self.residual & self.attending if n}
+        attention = {n for n in attention if not any(_inside(other, n) for other in attention)}
+        mixers = {n for n in (self.residual & self.on_tokens) - self.attending if n}
+        mixers = {n for n in mixers if not any(_inside(n, other) for other in mixers | attention)}
+        return attention | mixers
+
+
+def _inside(name: str, other: str) -> bool:
+    return name.startswith(f"{other}.")
+
+
+def inside_any(name: str, blocks: set[str]) -> bool:
+    """Whether a module is a part of one of the blocks."""
+    return any(_inside(name, block) for block in blocks)
+
+
+def trace(model: nn.Module, images: Tensor) -> Trace:
+    """Send ``images`` through the model and look; the model is left as it was, also after an error."""
+    found = Trace()
+    stack: list[tuple[str, set[tuple[int, ...]]]] = []  # modules at work, with the shapes of the sums that they made
+    with _hooked(model, found, stack, len(images)), torch.inference_mode(), _Watch(found, stack):
+        model(images)
+    return found
+
+
+@contextmanager
+def _hooked(model: nn.Module, found: Trace, stack: list[Any], batch: int) -> Iterator[None]:
+    def enter(name: str) -> Callable[..., None]:
+        return lambda module, inputs: stack.append((name, set()))
+
+    def leave(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+            _, sums = stack.pop()
+            if sums & {tuple(t.shape) for t in tensors_of(output)}:
+                found.residual.add(name)
+            tensor = response(module, output, batch)
+            if tensor is None:
+                found.silent.add(name)
+                return
+            if tensor.ndim == 3 and isinstance(module, nn.Linear | nn.Conv1d):
+                found.on_tokens.update(outer for outer, _ in stack)
+            label, again = name, 0
+            while label in found.responses:
+                again += 1
+                label = f"{name}:{again}"
+            found.responses[label] = (name, tuple(tensor.shape))
+
+        return hook
+
+    hooks: list[Any] = []
+    try:
+        for name, module in model.named_modules():
+            hooks += [module.register_forward_pre_hook(enter(name)), module.register_forward_hook(leave(name))]
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _Watch(TorchFunctionMode):
+    """Notes sums and products of activations, and the modules that make them."""
+
+    def __init__(self, found: Trace, stack: list[tuple[str, set[tuple[int, ...]]]]) -> None:
+        super().__init__()
+        self._found, self._stack = found, stack
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        if name in _SUMS and self._stack and isinstance(result, Tensor):
+            if all(t.shape == result.shape for t in _activations(args, kwargs, 2)):
+                self._stack[-1][1].add(tuple(result.shape))
+        elif name in _PRODUCTS and len(_activations(args, kwargs)) > 1:
+            product = next(tensors_of(result), None)
+            # A product that gives one vector only weighs positions, as in the gates of some convolutional networks.
+            if product is not None and product.ndim > 2 and min(product.shape[-2:]) > 1:
+                self._found.attending.update(outer for outer, _ in self._stack)
+        return result
+
+
+def _activations(args: Any, kwargs: Mapping[str, Any] | None, first: int | None = None) -> list[Tensor]:
+    """The tensors among the arguments that are no parameters."""
+    tensors = [*tensors_of(args), *tensors_of(kwargs or {})]
+    return [t for t in tensors[:first] if not isinstance(t, nn.Parameter)]
