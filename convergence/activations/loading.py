@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -44,6 +44,18 @@ def workers_for(wanted: int | None, device: torch.device) -> int:
     return min(_MOST_WORKERS, os.cpu_count() or 1) if device.type == "cuda" else 0
 
 
+def batch_for(wanted: int | Literal["auto"], size: tuple[int, int], device: torch.device) -> int:
+    """Images of ``size`` that go through the network together.
+
+    On a CPU as many as make activations that its caches hold: 16 images of 224 × 224. A GPU takes more at a time.
+    """
+    if wanted != "auto":
+        return wanted
+    at_224, most = (16, 256) if device.type == "cpu" else (256, 1024)
+    fitting = at_224 * 224**2 // (size[0] * size[1])
+    return min(most, 2 ** (max(1, fitting).bit_length() - 1))
+
+
 @dataclass
 class Loader:
     """Batches of pixels, uint8 (n, 3, h, w), in order.
@@ -52,13 +64,14 @@ class Loader:
     ----------
     preprocess : a :class:`convergence.models.preprocess.Preprocess`.
     cache : folder of what is kept between runs.
+    batch_size : images at a time; auto: by their size and the device.
     clock : told how long batches were waited for.
     """
 
     preprocess: Any
     stimuli: Any
     cache: Path
-    batch_size: int
+    batch_size: int | Literal["auto"]
     workers: int
     device: torch.device
     clock: Clock = field(default_factory=Clock)
@@ -66,19 +79,28 @@ class Loader:
     def batches(self, parts: Sequence[range]) -> Iterator[Tensor]:
         """Each part's images, ``batch_size`` at a time; a batch never goes over the end of a part."""
         if self.stimuli.at_hand:  # nothing to decode, nothing to keep
+            size = self.batch_size
+            if size == "auto":
+                size = self._batch(self._timed(lambda: self.preprocess.pixels(self.stimuli, [0])))
             for part in parts:
-                for rows in _cut(part, self.batch_size):
+                for rows in _cut(part, size):
                     yield self._timed(lambda rows=rows: self.preprocess.pixels(self.stimuli, rows))  # type: ignore[misc]
             return
         starts = sorted({row // _BLOCK * _BLOCK for part in parts for row in part})
         source = iter(self._blocks(starts))
-        held: list[tuple[int, Tensor]] = []  # blocks that are not used up
+        if not starts:
+            return
+        held = [(starts.pop(0), self._timed(lambda: next(source)))]  # blocks that are not used up
+        size = self._batch(held[0][1])
         for part in parts:
-            for rows in _cut(part, self.batch_size):
-                while not held or held[-1][0] + len(held[-1][1]) < rows.stop:
+            for rows in _cut(part, size):
+                while held[-1][0] + len(held[-1][1]) < rows.stop:
                     held.append((starts.pop(0), self._timed(lambda: next(source))))
                 held = [(at, block) for at, block in held if at + len(block) > rows.start]
                 yield torch.cat([block[max(0, rows.start - at) : rows.stop - at] for at, block in held])
+
+    def _batch(self, pixels: Tensor) -> int:
+        return batch_for(self.batch_size, (pixels.shape[-2], pixels.shape[-1]), self.device)
 
     def _blocks(self, starts: Sequence[int]) -> Any:
         blocks = _Blocks(self.preprocess, self.stimuli, self.cache, tuple(starts))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convergence.activations.cache import ANSWER
-from convergence.activations.extract import forward, on_device
+from convergence.activations.forward import forward, on_device
 from convergence.activations.loading import Loader
 from convergence.alignment import units
 
@@ -20,7 +20,7 @@ class Streamed:
     def __init__(self, network: Any, loader: Loader) -> None:
         self._network, self._loader = network, loader
         self._model = on_device(network, loader.device)
-        sizes = {name: units.size(layer.shape, network.units.value) for name, layer in network.layers.items()}
+        sizes = {name: units.size(layer.shape, layer.units) for name, layer in network.layers.items()}
         self.positions = {name: positions for name, (positions, _) in sizes.items()}
         self.layers = {name: width for name, (_, width) in sizes.items()}
         self.ids: tuple[str, ...] = loader.stimuli.ids

@@ -14,7 +14,7 @@ def reduce(responses: Tensor, units: str) -> Tensor:
 
     Parameters
     ----------
-    responses : (n, N), returned as it is; (n, C, H, W) maps; or (n, T, N) tokens.
+    responses : (n, N), returned as it is; (n, C, H, W) maps, which may have more axes of space; or (n, T, N) tokens.
     units : ``center`` (maps: the unit at [H // 2, W // 2]), ``mean`` over space or tokens, ``cls`` (the first token),
         ``samples`` (each position a sample), or ``flatten``.
 
@@ -29,15 +29,17 @@ def reduce(responses: Tensor, units: str) -> Tensor:
     """
     if responses.ndim == 2:
         return responses
-    if responses.ndim not in (3, 4):
+    if responses.ndim < 2:
         raise UserError(f"responses of shape {tuple(responses.shape)} are neither maps nor tokens: tap another layer.")
     if units == "flatten":
         return responses.flatten(1)
-    if responses.ndim == 4:
+    if responses.ndim > 3:
         if units == "center":
-            return responses[..., responses.shape[-2] // 2, responses.shape[-1] // 2]
+            for side in responses.shape[2:]:
+                responses = responses.select(2, side // 2)
+            return responses
         if units == "mean":
-            return responses.mean(dim=(-2, -1))
+            return responses.mean(dim=tuple(range(2, responses.ndim)))
         if units == "samples":
             return responses.flatten(2).transpose(1, 2)
     else:
@@ -47,7 +49,7 @@ def reduce(responses: Tensor, units: str) -> Tensor:
             return responses.mean(dim=1)
         if units == "samples":
             return responses
-    kind, choice = ("maps", "center, mean") if responses.ndim == 4 else ("tokens", "cls, mean")
+    kind, choice = ("maps", "center, mean") if responses.ndim > 3 else ("tokens", "cls, mean")
     raise UserError(f"units={units} does not apply to {kind}: use {choice}, samples or flatten.")
 
 
@@ -56,5 +58,5 @@ def size(shape: tuple[int, ...], units: str) -> tuple[int, int]:
     if len(shape) == 1:
         return 1, shape[0]
     total = prod(shape)
-    width = total if units == "flatten" else shape[0] if len(shape) == 3 else shape[-1]
+    width = total if units == "flatten" else shape[0] if len(shape) > 2 else shape[-1]
     return (total // width if units == "samples" else 1), width

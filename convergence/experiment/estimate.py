@@ -77,7 +77,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     missing = [
         (network, images)
         for network, images in wanted.values()
-        if not isinstance(network, Recording) and not entry_of(network, images, Path(cfg.cache)).is_finished
+        if not isinstance(network, Recording) and not entry_of(network, images, Path(cfg.cache), device).is_finished
     ]
     sets = {images.fingerprint: images for _, images in missing}
     forward = _passes(missing, device)
@@ -97,7 +97,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         cache_bytes=sum(
             4 * values_per_stimulus(n) * len(images)
             for n, images in missing
-            if is_kept(n, images, Path(cfg.cache), cfg.cache_gb)
+            if is_kept(n, images, Path(cfg.cache), cfg.cache_gb, device)
         )
         + sum(pixels.values()),
         memory_bytes=min(max(_memory(cfg, c) for c in comparisons), cfg.memory_gb * 2**30),
@@ -144,7 +144,7 @@ def _sizes(comparison: Comparison) -> list[dict[str, tuple[int, int]]]:
     """Positions and units of each layer of x, and of y."""
     return [
         {
-            label: units.size(side[i].layers[name].shape, side[i].units.value)
+            label: units.size(side[i].layers[name].shape, side[i].layers[name].units)
             for label, (i, name) in labels(side).items()
         }
         for side in (comparison.x, comparison.y)

@@ -66,7 +66,7 @@ class Representations:
             return Recorded(network, images)
         cfg, cache = self._cfg, Path(self._cfg.cache)
         options: Any = {"batch_size": cfg.batch_size, "device": self._device, "clock": self.clock}
-        if is_kept(network, images, cache, cfg.cache_gb):
+        if is_kept(network, images, cache, cfg.cache_gb, self._device):
             return extract(network, images, cache=cache, workers=cfg.workers, advance=advance, **options)
         advance(len(images))
         return Streamed(network, Loader(network.preprocess, images, cache, workers=0, **options))
@@ -82,7 +82,7 @@ class Representations:
         return x, y
 
 
-def is_kept(network: Network, images: Stimuli, cache: Path, cache_gb: float) -> bool:
+def is_kept(network: Network, images: Stimuli, cache: Path, cache_gb: float, device: torch.device) -> bool:
     """Whether the responses go to the cache: they are there, or they take no more than ``cache_gb``.
 
     Raises
@@ -90,7 +90,7 @@ def is_kept(network: Network, images: Stimuli, cache: Path, cache_gb: float) -> 
     UserError
         If there is no room for flattened maps, which are read unit by unit, and so have to be kept.
     """
-    entry = entry_of(network, images, cache)
+    entry = entry_of(network, images, cache, device)
     if entry.is_finished:
         return True
     size, room = 4 * values_per_stimulus(network) * len(images), cache_gb * 2**30

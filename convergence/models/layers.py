@@ -12,12 +12,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from math import prod
 
 from torch import Tensor, nn
 
 from convergence.models.outputs import refuse_compiled
 from convergence.models.sizes import traced
-from convergence.models.trace import Trace, inside_any
+from convergence.models.trace import Trace
 from convergence.system.errors import UserError
 
 _SHORTCUTS = {"downsample", "shortcut"}
@@ -69,19 +70,16 @@ def choose(model: nn.Module, example: Tensor, patterns: Sequence[str] | None, na
 def _described(model: nn.Module, found: Trace, batch: int) -> dict[str, Layer]:
     has_class = any(_CLASS_TOKEN.fullmatch(name.split(".")[-1]) for name, _ in model.named_parameters())
     modules = dict(model.named_modules())
-    areas: set[int] = set()  # positions of the maps so far: so many tokens are the patches alone
+    areas: set[int] = set()  # positions of the convolutions so far: so many tokens are the patches alone
     layers = {}
-    for label, (name, (rows, *shape)) in found.responses.items():
-        units = "center"
-        if len(shape) > 2:
-            positions = 1
-            for side in shape[1:]:
-                positions *= side
-            areas.add(positions)
+    for label, response in found.responses.items():
+        units, (rows, *shape) = "center", response.shape
+        if len(shape) > 2 and isinstance(modules[response.name], nn.modules.conv._ConvNd):
+            areas.add(prod(shape[1:]))
         elif len(shape) == 2:
             units = "cls" if has_class and shape[0] not in areas else "mean"
-        if name and rows == batch:
-            layers[label] = Layer(type(modules[name]).__name__, tuple(shape), units)
+        if response.name and rows == batch:
+            layers[label] = Layer(type(modules[response.name]).__name__, tuple(shape), units)
     return layers
 
 
@@ -90,10 +88,11 @@ def _default(model: nn.Module, found: Trace, layers: dict[str, Layer]) -> dict[s
     modules = dict(model.named_modules())
 
     def is_tapped(label: str) -> bool:
-        name = found.responses[label][0]
-        if name in blocks:
+        response = found.responses[label]
+        if response.name in blocks:
             return True
-        return _has_features(modules[name]) and not _SHORTCUTS & {*name.split(".")} and not inside_any(name, blocks)
+        is_shortcut = bool(_SHORTCUTS & {*response.name.split(".")})
+        return _has_features(modules[response.name]) and not is_shortcut and not response.within & blocks
 
     return {label: layer for label, layer in layers.items() if is_tapped(label)}
 

@@ -52,7 +52,8 @@ class Network:
     @cached_property
     def key(self) -> str:
         """A hash of everything that its responses to an image, and its answer, depend on."""
-        read_off = (list(self.layers), self.units.value, self.precision.value, self.classes)
+        taps = {name: layer.units for name, layer in self.layers.items()}
+        read_off = (taps, self.units.value, self.precision.value, self.classes)
         return digest(self.model, self.weights_hash, self.preprocess.describe(), *read_off)
 
     @property

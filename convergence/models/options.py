@@ -25,6 +25,7 @@ class Precision(Enum):
     """Of the forward pass alone: units are kept as float32, their moments as float64."""
 
     float32 = "float32"
+    tf32 = "tf32"  # float32, but on a GPU products are rounded to 10 bits, as fast as bfloat16; on a CPU the same
     bfloat16 = "bfloat16"
     float16 = "float16"
 
@@ -85,7 +86,7 @@ class ModelConfig(Paths):
     name: str = MISSING
     seeds: SeedsConfig = field(default_factory=SeedsConfig)
     layers: list[str] | None = None  # patterns (shell style) on module names; null: the default layers
-    units: Units | None = None  # null: center for maps, cls for tokens (mean in networks without a class token)
+    units: Units | None = None  # null: by layer, center for maps, cls for tokens with a class token, mean for others
     precision: Precision = Precision.float32  # of the forward pass; the narrower ones by autocast
     image_size: int | None = number(None, least=1)  # null: the model's own, for recipes the images' own
 

@@ -44,8 +44,8 @@ def traced(model: nn.Module, images: Tensor, name: str) -> Trace:
 
 def _whole(model: nn.Module, images: Tensor) -> Trace:
     found = trace(model, images)
-    for label, (_, shape) in found.responses.items():
-        if 0 in shape:
+    for label, response in found.responses.items():
+        if 0 in response.shape:
             raise ValueError(f"nothing is left of the image at layer '{label}'")
     return found
 
@@ -64,7 +64,7 @@ def _that_works(model: nn.Module, images: Tensor) -> int | None:
 
 
 def _own(model: nn.Module) -> list[int]:
-    """The size that the network was made for, where it says so (timm, torchvision's and our own vision transformers)."""
+    """The size that the network was made for, where it says so, as timm's networks and vision transformers do."""
     config: Any = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None) or {}
     sizes = [getattr(getattr(model, "patch_embed", None), "img_size", None), getattr(model, "image_size", None)]
     sizes.append(config.get("input_size") if isinstance(config, dict) else None)

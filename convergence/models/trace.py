@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import torch
@@ -20,21 +21,29 @@ _PRODUCTS = {
 }
 
 
+@dataclass(frozen=True)
+class Response:
+    """What one call of a module gave: its shape, with the batch axis, and the modules that were at work around it."""
+
+    name: str
+    shape: tuple[int, ...]
+    within: frozenset[str]
+
+
 @dataclass
 class Trace:
     """One forward pass.
 
     Attributes
     ----------
-    responses : what each call gave that is a tensor, as (its module's name, the response's shape with the batch axis),
-        in the order in which the calls finish. A module called twice is ``name`` and ``name:1``.
+    responses : by call, in the order in which the calls finish. A module called twice is ``name`` and ``name:1``.
     silent : modules that were called and gave no tensor.
     residual : modules that add two activations of the shape that they return.
     attending : modules in which two activations are multiplied as matrices, in them or in their parts.
     on_tokens : modules with linear layers on tokens (n, T, N), in them or in their parts.
     """
 
-    responses: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
+    responses: dict[str, Response] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     residual: set[str] = field(default_factory=set)
     attending: set[str] = field(default_factory=set)
@@ -51,11 +60,6 @@ class Trace:
 
 def _inside(name: str, other: str) -> bool:
     return name.startswith(f"{other}.")
-
-
-def inside_any(name: str, blocks: set[str]) -> bool:
-    """Whether a module is a part of one of the blocks."""
-    return any(_inside(name, block) for block in blocks)
 
 
 def trace(model: nn.Module, images: Tensor) -> Trace:
@@ -75,7 +79,7 @@ def _hooked(model: nn.Module, found: Trace, stack: list[Any], batch: int) -> Ite
     def leave(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
             _, sums = stack.pop()
-            if sums & {tuple(t.shape) for t in tensors_of(output)}:
+            if any(_is_stream(added, tuple(t.shape)) for added in sums for t in tensors_of(output)):
                 found.residual.add(name)
             tensor = response(module, output, batch)
             if tensor is None:
@@ -87,7 +91,7 @@ def _hooked(model: nn.Module, found: Trace, stack: list[Any], batch: int) -> Ite
             while label in found.responses:
                 again += 1
                 label = f"{name}:{again}"
-            found.responses[label] = (name, tuple(tensor.shape))
+            found.responses[label] = Response(name, tuple(tensor.shape), frozenset(outer for outer, _ in stack))
 
         return hook
 
@@ -99,6 +103,20 @@ def _hooked(model: nn.Module, found: Trace, stack: list[Any], batch: int) -> Ite
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _is_stream(added: tuple[int, ...], output: tuple[int, ...]) -> bool:
+    """Whether a sum is what a module returns, in its shape or another: tokens or maps; or some of the tokens of it."""
+    if added == output:
+        return True
+    if min(len(added), len(output)) < 3 or added[0] != output[0] or not _features(added) & _features(output):
+        return False
+    return prod(added) == prod(output) or (len(added) == len(output) == 3 and added[1] < output[1])
+
+
+def _features(shape: tuple[int, ...]) -> set[int]:
+    """How many features a response of that shape may have: those of tokens come last, those of maps first or last."""
+    return {shape[-1]} if len(shape) == 3 else {shape[1], shape[-1]}
 
 
 class _Watch(TorchFunctionMode):

@@ -51,7 +51,7 @@ def check(options: Any, prefix: str = "") -> None:
             check(value, f"{name}.")
         if value == [] and "may_be_empty" not in f.metadata:
             raise UserError(f"{name}=[] names nothing: give one or more, or leave it out.")
-        if value is None or "least" not in f.metadata:
+        if value is None or "least" not in f.metadata or value == f.default:
             continue
         least, above, most = (f.metadata[bound] for bound in ("least", "above", "most"))
         allowed = [
@@ -59,6 +59,10 @@ def check(options: Any, prefix: str = "") -> None:
             *([f"more than {above:g}"] if above is not None else []),
             *([f"at most {most:g}"] if most is not None else []),
         ]
+        if isinstance(f.default, str) and (not isinstance(value, int) or isinstance(value, bool)):
+            raise UserError(
+                f"{name}={value} is not known: give {f.default}, or a number that is {' and '.join(allowed)}."
+            )
         low = (least is not None and value < least) or (above is not None and value <= above)
         if low or (most is not None and value > most) or value != value:
             raise UserError(f"{name}={value} is out of bounds: give a number that is {' and '.join(allowed)}.")

@@ -185,22 +185,28 @@ def test_blocks_of_swin_are_maps_of_their_features() -> None:
 
     model = timm.create_model("swin_tiny_patch4_window7_224", img_size=64, window_size=4, depths=(1, 1, 1, 1))
     layers, units = describe(model, torch.zeros(1, 3, 64, 64), None, None, "swin")
-    assert [layer.shape for layer in layers.values()] == [(96, 16, 16), (192, 8, 8), (384, 4, 4), (768, 2, 2)]
+    assert [layer.shape for layer in layers.values()] == [
+        *((96, 16, 16), (96, 16, 16), (192, 8, 8), (384, 4, 4), (768, 2, 2)),
+        (1000,),
+    ]
     assert units is Units.center
 
 
 class Tokens(nn.Module):
-    """Four tokens of width 5, with or without a class token."""
+    """Four patches of width 5, with or without a class token before them."""
 
     def __init__(self, with_class: bool) -> None:
         super().__init__()
         if with_class:
-            self.cls_token = nn.Parameter(torch.zeros(1, 1, 5))
+            self.cls_token = nn.Parameter(torch.ones(1, 1, 5))
         self.embed = nn.Conv2d(3, 5, 16, 16)
         self.block = nn.Linear(5, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.block(self.embed(x).flatten(2).transpose(1, 2))
+        tokens = self.embed(x).flatten(2).transpose(1, 2)
+        if hasattr(self, "cls_token"):
+            tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], dim=1)
+        return self.block(tokens)
 
 
 def test_tokens_are_units_by_class_token_mean_or_samples(stimuli: Stimuli, tmp_path: Path) -> None:
@@ -215,7 +221,7 @@ def test_tokens_are_units_by_class_token_mean_or_samples(stimuli: Stimuli, tmp_p
     for units, value in (*rules.items(), (Units.flatten, expected.flatten(1))):
         found = responses(network(tokens, units, ["block"]), stimuli, tmp_path)
         assert torch.allclose(found.read(["block"], 0, 20)["block"], value, atol=1e-5)
-        assert found.positions["block"] == (4 if units is Units.samples else 1)
+        assert found.positions["block"] == (5 if units is Units.samples else 1)
 
 
 def test_networks_without_a_class_token_are_averaged_over_tokens() -> None:

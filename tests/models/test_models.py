@@ -137,7 +137,7 @@ def test_a_diverging_training_names_the_step_and_the_rate_and_keeps_what_is_good
 
 @pytest.mark.parametrize(
     ("name", "layers", "units"),
-    [("tiny_resnet", 8, Units.center), ("tiny_vgg", 7, Units.center), ("tiny_vit", 4, Units.cls)],
+    [("tiny_resnet", 8, Units.center), ("tiny_vgg", 7, Units.center), ("tiny_vit", 6, Units.cls)],
 )
 def test_recipes_have_their_layers(name: str, layers: int, units: Units, tmp_path: Path) -> None:
     config = recipe()
@@ -158,11 +158,11 @@ def test_resnet18_has_17_convolutions_and_a_linear_layer_without_shortcuts() -> 
     assert not any("downsample" in name for name in network.layers)
 
 
-def test_a_timm_transformer_is_tapped_at_its_blocks() -> None:
+def test_a_timm_transformer_is_tapped_at_its_patches_its_blocks_and_its_head() -> None:
     config = LibraryConfig(name="vit_tiny_patch16_224", library=Library.timm)
     network = library.trajectories(config)[0][-1]
-    assert list(network.layers) == [f"blocks.{i}" for i in range(12)]
-    assert network.units is Units.cls
+    assert list(network.layers) == ["patch_embed.proj", *(f"blocks.{i}" for i in range(12)), "head"]
+    assert {layer.units for layer in list(network.layers.values())[1:-1]} == {"cls"}
 
 
 def test_without_weights_a_library_gives_untrained_networks_of_the_seeds() -> None:

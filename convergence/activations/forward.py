@@ -1,0 +1,136 @@
+"""A network's answers to batches of images: the units of its layers, and its classes where they are understood."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convergence.activations.cache import ANSWER
+from convergence.activations.loading import Loader
+from convergence.activations.readout import AnswerReader
+from convergence.activations.taps import taps
+from convergence.models.options import Precision
+from convergence.models.outputs import refuse_compiled, tensor_of
+from convergence.system.device import float32_products, is_out_of_memory
+from convergence.system.errors import UserError
+
+_FEW_CONVOLUTIONS = 2  # a transformer's, which embed patches
+_log = logging.getLogger("convergence")
+
+
+def on_device(network: Any, device: torch.device) -> nn.Module:
+    """The network, ready for :func:`forward`."""
+    model = network.build().to(device)
+    refuse_compiled(model, network.model)
+    return model.to(memory_format=layout(model))
+
+
+def layout(model: nn.Module) -> torch.memory_format:
+    """The layout of images in memory that is fast for an architecture: features last for convolutional networks."""
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    if len(convolutions) <= _FEW_CONVOLUTIONS or any(p.ndim > 4 for p in model.parameters()):
+        return torch.contiguous_format
+    return torch.channels_last
+
+
+def forward(
+    network: Any, model: nn.Module, loader: Loader, parts: Sequence[range], layers: Sequence[str]
+) -> Iterator[dict[str, Tensor]]:
+    """Units of the layers, (n, N) or (n, P, N) float32 on the device, and answers, batch by batch of the parts.
+
+    A batch that does not fit on the device is halved, and so are those that come after it.
+
+    Raises
+    ------
+    UserError
+        If a response to the first batch is not finite, a layer cannot be tapped, or one image does not fit.
+    """
+    reader = AnswerReader(loader.stimuli, network.classes)
+    rules = {layer: network.layers[layer].units for layer in layers}
+    most: int | None = None
+    first = True
+    with taps(model, layers, rules) as taken:
+        for pixels in loader.batches(parts):
+            waiting = list(pixels.split(most or len(pixels)))
+            while waiting:
+                batch = waiting[0]
+                kept = _units(network, model, batch, loader.device, taken, reader)
+                if kept is None:  # tried again out here: inside the handler, the error still holds the memory
+                    taken.clear()
+                    most = _halved(len(batch), network, loader.device)
+                    waiting[:1] = batch.split(most)
+                    continue
+                if first:
+                    check_finite(kept, network, loader.stimuli, parts[0][: len(batch)])
+                    first = False
+                yield kept
+                del waiting[0]
+
+
+def _units(
+    network: Any,
+    model: nn.Module,
+    pixels: Tensor,
+    device: torch.device,
+    taken: dict[str, Tensor],
+    reader: AnswerReader,
+) -> dict[str, Tensor] | None:
+    """Units of one batch, and its answers where its outputs are understood; None: it does not fit on the device."""
+    narrow = network.precision not in (Precision.float32, Precision.tf32)
+    dtype = getattr(torch, network.precision.value) if narrow else torch.float32
+    try:
+        with (
+            torch.inference_mode(),
+            float32_products(tf32=network.precision is Precision.tf32),
+            torch.autocast(device.type, dtype, enabled=narrow),
+        ):
+            images = network.preprocess.normalise(pixels.to(device, non_blocking=True))
+            logits = tensor_of(model(images.contiguous(memory_format=layout(model))))
+            kept = {layer: units.float() for layer, units in taken.items()}
+            answers = reader.read(logits) if logits is not None and logits.ndim == 2 else None
+            if answers is not None:
+                kept[ANSWER] = answers[:, None]
+            return kept
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    return None
+
+
+def _halved(size: int, network: Any, device: torch.device) -> int:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    if size == 1:
+        raise UserError(
+            f"a single image does not fit through {network.model} on {device}: free its memory, or use another device "
+            "(device=cpu) or a smaller model.image_size."
+        )
+    _log.warning("a batch of %d images did not fit on %s and was halved.", size, device)
+    return size // 2
+
+
+def check_finite(responses: dict[str, Tensor], network: Any, stimuli: Any, rows: range) -> None:
+    """Refuse a NaN or infinite response, with its layer and stimulus.
+
+    Raises
+    ------
+    UserError
+        Saying what may be done about it.
+    """
+    for layer, values in responses.items():
+        if len(values) != len(rows):
+            raise UserError(f"layer '{layer}' of {network.model} gave {len(values)} rows for {len(rows)} stimuli.")
+        if not values.is_floating_point() or bool(torch.isfinite(values).all()):
+            continue
+        row = int((~torch.isfinite(values.reshape(len(values), -1)).all(dim=1)).nonzero()[0])
+        advice = "check the weights and that image"
+        if network.precision is Precision.float16:
+            advice = "float16 ends at 65,504; use model.precision=bfloat16 or float32"
+        raise UserError(
+            f"layer '{layer}' of {network.model} ({network.weights}) has a NaN or infinite response to stimulus "
+            f"{stimuli.ids[rows[row]]}: {advice}."
+        )
