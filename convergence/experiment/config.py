@@ -39,7 +39,8 @@ class Config(Paths, Experiment):
     output: str = path("outputs")
     cache: str = path("${output}/.cache")
     device: str = "auto"
-    batch_size: Any = number("auto", least=1)  # images that go through a network together; auto: by size and device
+    # Images that go through a network together; auto: by their size and the device.
+    batch_size: Any = number("auto", least=1)  # noqa: RUF009
     workers: int | None = number(None, least=0)  # processes that prepare images; null: for a GPU one per core
     memory_gb: float = number(2.0, above=0)
     cache_gb: float = number(100.0, above=0)  # larger responses of one network are computed anew for each pass
