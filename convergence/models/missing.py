@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from convergence.models.layers import Layer, called
+from convergence.models.layers import Layer
+from convergence.models.trace import trace
 from convergence.system.errors import UserError
 
 NO_ANSWERS = ("",)  # classes of a network whose head has no weights: its outputs are not read
@@ -27,7 +28,7 @@ def independent(
     UserError
         If a layer that the user named depends on them, or all do.
     """
-    order = {label: place for place, label in enumerate(called(model, example))}
+    order = {label: place for place, label in enumerate(trace(model, example).responses)}
     modules = dict(model.named_modules())
     places = [_place(parameter.rpartition(".")[0], modules, order) for parameter in missing]
     first = min(places, default=len(order))
