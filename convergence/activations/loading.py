@@ -6,7 +6,6 @@ geometry, or another run, decodes nothing. Normalisation is left to the device.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from convergence.activations.cache import Entry
+from convergence.system import cores
 from convergence.system.hashing import digest
 
 _BLOCK = 64  # images decoded and kept together
@@ -38,10 +38,10 @@ class Clock:
 
 
 def workers_for(wanted: int | None, device: torch.device) -> int:
-    """Processes that prepare images: on a GPU as many as there are cores, on a CPU none, since they share its cores."""
+    """Processes that prepare images: on a GPU as many as it has cores, on a CPU none, since they share its cores."""
     if wanted is not None:
         return wanted
-    return min(_MOST_WORKERS, os.cpu_count() or 1) if device.type == "cuda" else 0
+    return min(_MOST_WORKERS, cores.available()) if device.type == "cuda" else 0
 
 
 def batch_for(wanted: int | Literal["auto"], size: tuple[int, int], device: torch.device) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from convergence.system import seeds
 from convergence.system.errors import UserError
 
 
@@ -27,7 +28,7 @@ def assign(rows: int, folds: int = 5, seed: int = 42) -> torch.Tensor:
             f"{rows} stimuli are too few for {folds} folds: give at least {2 * folds} stimuli or fewer folds."
         )
     order = np.arange(rows)
-    np.random.RandomState(seed).shuffle(order)
+    np.random.RandomState(seeds.for_random_state(seed)).shuffle(order)
     fold = np.empty(rows, dtype=np.int64)
     for k, members in enumerate(np.array_split(order, folds)):
         fold[members] = k

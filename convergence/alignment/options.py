@@ -7,13 +7,14 @@ from enum import Enum
 
 from convergence.alignment.metrics.catalogue import METRICS
 from convergence.system.options import number
+from convergence.system.seeds import seed
 
 
 @dataclass
 class MetricConfig:
     names: list[str] = field(default_factory=lambda: list(METRICS))  # see `convergence list metrics`
     folds: int = number(5, least=2)
-    seed: int = 42
+    seed: int = seed(42)
 
 
 class NullKind(Enum):
@@ -28,5 +29,5 @@ class NullConfig:
     kinds: list[NullKind] = field(default_factory=list, metadata={"may_be_empty": True})
     draws: int = number(200, least=1)
     alpha: float = number(0.05, above=0, most=1)  # null_quantile is the (1 - alpha) quantile
-    seed: int = 0
+    seed: int = seed(0)
     keep_draws: bool = False  # also a row for each draw

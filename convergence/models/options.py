@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from convergence.system.options import Paths, number, path
+from convergence.system.seeds import BOUNDS
 
 
 class Units(Enum):
@@ -60,8 +61,8 @@ class SeedsConfig:
     A single seed of either holds for all networks: init=[0] order=[0,1,2] varies the order alone.
     """
 
-    init: list[int] = field(default_factory=lambda: [0, 1])
-    order: list[int] | None = None
+    init: list[int] = field(default_factory=lambda: [0, 1], metadata=BOUNDS)
+    order: list[int] | None = field(default=None, metadata=BOUNDS)
 
 
 @dataclass

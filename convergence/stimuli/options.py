@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from convergence.system.options import Paths, number, path
+from convergence.system.seeds import seed
 
 
 class Transform(Enum):
@@ -43,7 +44,7 @@ class DatasetConfig(Paths):
 
     name: str = MISSING
     stimuli: int | None = number(2000, least=1)
-    seed: int = 0  # of the drawing, or of which images are chosen
+    seed: int = seed(0)  # of the drawing, or of which images are chosen
     train_images: int | None = number(None, least=1)  # how many images recipes are trained on (null: all)
     transform: Transform | None = None  # null: the model's own, or crop where model.image_size is given
     # Of axis=ood alone: which images are out of distribution.

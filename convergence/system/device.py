@@ -9,17 +9,36 @@ import torch
 
 from convergence.system.errors import UserError
 
+_KNOWN = ("cpu", "cuda")
+_CHOICES = "use device=auto, cpu, cuda or cuda:N"
+
 
 def resolve_device(device: str) -> torch.device:
-    """The device of that name; ``auto`` is a GPU where there is one."""
+    """The device of that name; ``auto`` is a GPU where there is one.
+
+    Raises
+    ------
+    UserError
+        If there is no such device, or not here, or it is of a kind that scores can't be computed on.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-    except RuntimeError:
-        raise UserError(f"device={device} is not a device: use auto, cpu, cuda or cuda:N.") from None
-    if resolved.type == "cuda" and not torch.cuda.is_available():
+    except (RuntimeError, TypeError):
+        raise UserError(f"device={device} is not a device: {_CHOICES}.") from None
+    if resolved.type == "mps":
+        raise UserError(f"device={device} has no float64, which scores are computed in: {_CHOICES}.")
+    if resolved.type not in _KNOWN:
+        raise UserError(f"device={device} is of a kind that this program does not run on: {_CHOICES}.")
+    if resolved.type == "cpu":
+        return torch.device("cpu")  # there is but one, whatever its number
+    if not torch.cuda.is_available():
         raise UserError(f"device={device}, but no CUDA device can be used here: use device=cpu or device=auto.")
+    count = torch.cuda.device_count()
+    if resolved.index is not None and resolved.index >= count:
+        there = "cuda:0 is the only CUDA device" if count == 1 else f"there are cuda:0 to cuda:{count - 1}"
+        raise UserError(f"device={device} is not here: {there}.")
     return resolved
 
 

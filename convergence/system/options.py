@@ -63,6 +63,8 @@ def check(options: Any, prefix: str = "") -> None:
             raise UserError(
                 f"{name}={value} is not known: give {f.default}, or a number that is {' and '.join(allowed)}."
             )
-        low = (least is not None and value < least) or (above is not None and value <= above)
-        if low or (most is not None and value > most) or value != value:
+        for one in value if isinstance(value, list) else [value]:
+            low = (least is not None and one < least) or (above is not None and one <= above)
+            if not (low or (most is not None and one > most) or one != one):
+                continue
             raise UserError(f"{name}={value} is out of bounds: give a number that is {' and '.join(allowed)}.")

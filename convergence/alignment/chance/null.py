@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergence.alignment.metrics.catalogue import MEASURES
+from convergence.system import seeds
 from convergence.system.errors import UserError
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def of(options: NullConfig) -> Null | None:
 def permutation(fold: Tensor, seed: int, draw: int) -> Tensor:
     """Order of the stimuli (M,) in draw number ``draw``: each goes to the place of another one of its fold."""
     # Sorting raw bits of Philox: unlike a library's shuffle, these are promised to stay the same across versions.
-    bits = np.random.Philox(np.random.SeedSequence([seed, KINDS.index("shuffle"), draw])).random_raw(len(fold))
+    bits = np.random.Philox(
+        np.random.SeedSequence([seeds.for_sequence(seed), KINDS.index("shuffle"), draw])
+    ).random_raw(len(fold))
     order = np.empty(len(fold), dtype=np.int64)
     order[np.argsort(fold.numpy(), kind="stable")] = np.lexsort((bits, fold.numpy()))
     return torch.from_numpy(order)
@@ -94,7 +97,7 @@ def permutation(fold: Tensor, seed: int, draw: int) -> Tensor:
 
 def orthogonal(units: int, seed: int, draw: int) -> Tensor:
     """Random orthogonal matrix (units, units), uniform in the sense of Haar (Mezzadri 2007)."""
-    bits = np.random.Philox(np.random.SeedSequence([seed, KINDS.index("rotation"), draw, units]))
+    bits = np.random.Philox(np.random.SeedSequence([seeds.for_sequence(seed), KINDS.index("rotation"), draw, units]))
     gaussian = torch.from_numpy(np.random.Generator(bits).standard_normal((units, units)))
     q, r = torch.linalg.qr(gaussian)
     return q * r.diagonal().sign()
