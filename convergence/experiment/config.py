@@ -42,7 +42,7 @@ class Config(Paths, Experiment):
     # Images that go through a network together; auto: by their size and the device.
     batch_size: Any = number("auto", least=1)  # noqa: RUF009
     workers: int | None = number(None, least=0)  # processes that prepare images; null: for a GPU one per core
-    memory_gb: float = number(2.0, above=0)
+    memory_gb: float | None = number(None, above=0)  # of scoring; null: half of what the process may use, and the card
     cache_gb: float = number(100.0, above=0)  # larger responses of one network are computed anew for each pass
     force: bool = False
     figures: bool = True

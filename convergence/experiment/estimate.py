@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,21 +10,18 @@ from pathlib import Path
 import torch
 
 from convergence.activations.extract import entry_of, values_per_stimulus
-from convergence.alignment import gram_side as wide
-from convergence.alignment import similarity as unfitted
-from convergence.alignment import units
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.metrics.catalogue import MEASURES
-from convergence.alignment.moments.accumulate import Pair
-from convergence.alignment.tiles import bytes_of_moments
-from convergence.axes.comparison import Comparison, labels
+from convergence.axes.comparison import Comparison
 from convergence.axes.options import OodConfig
 from convergence.experiment.config import Config
 from convergence.experiment.folder import metrics_of
+from convergence.experiment.memory import in_fold, parted, peak, sizes
 from convergence.experiment.representations import is_kept
 from convergence.models.network import Network
 from convergence.models.recordings.recording import Recording
 from convergence.stimuli.base import Stimuli
+from convergence.system import budget
 
 _SAMPLE = 8  # images that the time for all is judged by
 _FITS = 150  # floating-point operations per unit cubed that one fold's decompositions and assignments take, about
@@ -42,7 +38,7 @@ class Estimate:
     comparisons, networks, conditions : how many; conditions are sets of stimuli.
     images : forward passes.
     cache_bytes : that the responses, and the pixels that they are to, will take on disk.
-    memory_bytes : of moments, Gram matrices or a fold's responses, at most the budget.
+    memory_bytes : of moments, Gram matrices or a fold's responses, cut to the budget.
     extraction_seconds, scoring_seconds : about.
     """
 
@@ -70,7 +66,15 @@ class Estimate:
 
 
 def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.device) -> Estimate:
-    """Judged by a few images of each kind and by the widths of the layers; nothing is written."""
+    """Judged by a few images of each kind and by the widths of the layers; nothing is written.
+
+    Raises
+    ------
+    UserError
+        If what is asked for can't be done in the memory or on the disk that there is.
+    """
+    room = budget.gigabytes(cfg.memory_gb, device) * 2**30
+    memory = max(peak(cfg, c, room) for c in comparisons)
     wanted = {
         (n.key, images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
     }
@@ -100,7 +104,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
             if is_kept(n, images, Path(cfg.cache), cfg.cache_gb, device)
         )
         + sum(pixels.values()),
-        memory_bytes=min(max(_memory(cfg, c) for c in comparisons), cfg.memory_gb * 2**30),
+        memory_bytes=memory,
         extraction_seconds=drawing + running,
         scoring_seconds=_scoring_seconds(cfg, comparisons),
     )
@@ -140,41 +144,6 @@ def _passes(missing: Sequence[tuple[Network, Stimuli]], device: torch.device) ->
     return found
 
 
-def _sizes(comparison: Comparison) -> list[dict[str, tuple[int, int]]]:
-    """Positions and units of each layer of x, and of y."""
-    return [
-        {
-            label: units.size(side[i].layers[name].shape, side[i].layers[name].units)
-            for label, (i, name) in labels(side).items()
-        }
-        for side in (comparison.x, comparison.y)
-    ]
-
-
-def _parted(cfg: Config, c: Comparison, x: dict[str, int], y: dict[str, int]) -> tuple[list[Pair], list[Pair]]:
-    """Pairs whose maps are fitted from moments, and from Gram matrices."""
-    fitted = [m for m in metrics_of(cfg) if MEASURES[m].fitted]
-    plain = not c.conditions and not cfg.null.kinds
-    wide_ones = {(a, b) for a, b in c.pairs if plain and wide.applies((x[a], y[b]), len(c.stimuli), fitted)}
-    return [p for p in c.pairs if p not in wide_ones], [p for p in c.pairs if p in wide_ones]
-
-
-def _memory(cfg: Config, c: Comparison) -> float:
-    x, y = ({label: width for label, (_, width) in side.items()} for side in _sizes(c))
-    fitted, without = ([m for m in metrics_of(cfg) if MEASURES[m].fitted is kind] for kind in (True, False))
-    narrow, wide_ones = _parted(cfg, c, x, y)
-    needs = [unfitted.cost(x, y, c.pairs, _in_fold(cfg, c), without)] if without else []
-    if fitted and narrow:
-        needs.append((1 + len(c.conditions)) * bytes_of_moments(x, y, narrow, cfg.metric.folds))
-    if fitted and wide_ones:
-        needs.append(wide.cost(wide_ones, len(c.stimuli), 2 * len(fitted)))
-    return max(needs)
-
-
-def _in_fold(cfg: Config, c: Comparison) -> int:
-    return math.ceil(len(c.stimuli) / cfg.metric.folds)
-
-
 def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
     side = torch.rand(512, 512, dtype=torch.float64)
     torch.mm(side, side)
@@ -185,9 +154,9 @@ def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
     rounds = null.rounds(cfg.metric.names) if null else 1
     operations = 0.0
     for c in comparisons:
-        sizes = _sizes(c)
-        (positions, _), (x, y) = ([{n: size[i] for n, size in s.items()} for s in sizes] for i in range(2))
-        narrow, wide_ones = _parted(cfg, c, x, y)
+        shapes = sizes(c)
+        (positions, _), (x, y) = ([{n: size[i] for n, size in s.items()} for s in shapes] for i in range(2))
+        narrow, wide_ones = parted(cfg, c, x, y)
         protocols = len(cfg.axis.protocols) if isinstance(cfg.axis, OodConfig) else 1
         times = protocols * len(c.conditions) or 1
         products = sum(positions[a] * x[a] * y[b] for a, b in narrow)
@@ -198,8 +167,8 @@ def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
             operations += times * (2 * len(c.stimuli) * products + rounds * _FITS * cfg.metric.folds * fits)
             operations += len(c.stimuli) ** 2 * sum(_GRAM * (x[a] + y[b] + len(c.stimuli)) for a, b in wide_ones)
         if any(not MEASURES[m].fitted for m in metrics_of(cfg)):
-            tables = _in_fold(cfg, c) ** 2 * (sum(x.values()) + sum(y.values()) + _RANKS * (len(x) + len(y)))
-            operations += times * cfg.metric.folds * (2 * _in_fold(cfg, c) * products + 2 * tables)
+            tables = in_fold(cfg, c) ** 2 * (sum(x.values()) + sum(y.values()) + _RANKS * (len(x) + len(y)))
+            operations += times * cfg.metric.folds * (2 * in_fold(cfg, c) * products + 2 * tables)
     return operations / rate
 
 

@@ -18,6 +18,7 @@ from convergence.experiment.folder import dataset_of, metrics_of
 from convergence.experiment.representations import Representations
 from convergence.models.network import Network
 from convergence.results.sides import source_and_target
+from convergence.system import budget
 from convergence.system.progress import progress
 
 
@@ -44,7 +45,7 @@ def rows_of(
             "folds": cfg.metric.folds,
             "seed": cfg.metric.seed,
             "device": device,
-            "memory_gb": cfg.memory_gb,
+            "memory_gb": budget.gigabytes(cfg.memory_gb, device),
             "advance": advance,
         }
         if not comparison.conditions:

@@ -94,6 +94,7 @@ def _read(
     for part in contents(path):
         with open(part, "rb") as handle:
             content.update(hashlib.file_digest(handle, "sha256").digest())
+    content.update(repr(raw.ids).encode())  # they may lie beside it
     return Recording(
         model=model,
         weights=label,

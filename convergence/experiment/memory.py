@@ -1,0 +1,136 @@
+"""The memory that scoring takes, planned before anything is extracted; what can't fit is refused here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from convergence.alignment import gram_side as wide
+from convergence.alignment import similarity as unfitted
+from convergence.alignment import units
+from convergence.alignment.chance import null as nulls
+from convergence.alignment.chance.draws import keeps
+from convergence.alignment.metrics.catalogue import MEASURES
+from convergence.alignment.moments.accumulate import Pair
+from convergence.alignment.tiles import bytes_of_moments, tiles
+from convergence.axes.comparison import Comparison, labels
+from convergence.axes.options import OodConfig, Protocol
+from convergence.experiment.config import Config
+from convergence.experiment.folder import metrics_of
+from convergence.models.options import Units
+from convergence.system import budget
+from convergence.system.errors import UserError
+
+
+def peak(cfg: Config, c: Comparison, room: float) -> float:
+    """Peak bytes of scoring, cut into tiles that fit ``room``.
+
+    Raises
+    ------
+    UserError
+        If a single pair of layers does not fit: before anything is extracted.
+    """
+    x, y = (
+        _Shape({n: p for n, (p, _) in side.items()}, {n: w for n, (_, w) in side.items()}, len(c.stimuli))
+        for side in sizes(c)
+    )
+    fitted, without = ([m for m in metrics_of(cfg) if MEASURES[m].fitted is kind] for kind in (True, False))
+    narrow, wide_ones = parted(cfg, c, x.layers, y.layers)
+    null = nulls.of(cfg.null)
+    carried = isinstance(cfg.axis, OodConfig) and Protocol.transfer in cfg.axis.protocols
+    sets = 1 + len(c.conditions) * carried
+
+    def of_moments(block: Sequence[Pair]) -> float:
+        one = bytes_of_moments(x.layers, y.layers, block, cfg.metric.folds)
+        return max(sets * one, one + keeps(x, y, block, cfg.metric.folds, null) if null else one)
+
+    def of_responses(block: Sequence[Pair]) -> float:
+        samples = in_fold(cfg, c) * x.positions[block[0][0]]
+        return unfitted.cost(x.layers, y.layers, block, samples, without)
+
+    def of_grams(block: Sequence[Pair]) -> float:
+        return wide.cost(block, len(c.stimuli), 2 * len(fitted))
+
+    needs = [0.0]
+    for pairs, cost, metrics in (
+        (narrow, of_moments, fitted),
+        (wide_ones, of_grams, fitted),
+        (c.pairs, of_responses, without),
+    ):
+        scored = [pair for pair in pairs if _applies(x, y, pair, metrics)]
+        for pair in scored:
+            if cost([pair]) > room:
+                raise _refused(cfg, c, pair, (x.layers[pair[0]], y.layers[pair[1]]), cost([pair]), room)
+        if cost is of_grams:
+            needs += [min(room, cost(scored))] if scored else []
+        else:
+            needs += [cost(tile) for tile in tiles(x, y, scored, cost, room)]
+    return max(needs)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """What is known of a side's responses before they are there."""
+
+    positions: dict[str, int]
+    layers: dict[str, int]
+    rows: int
+
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, torch.Tensor]:
+        raise AssertionError("nothing is extracted yet")  # a bug of ours, never a user's
+
+
+def _applies(x: _Shape, y: _Shape, pair: Pair, metrics: Sequence[str]) -> bool:
+    (a, b), positions = pair, x.positions[pair[0]]
+    return positions == y.positions[b] and any(
+        MEASURES[m].applies(x.layers[a], y.layers[b], positions) for m in metrics
+    )
+
+
+def _refused(cfg: Config, c: Comparison, pair: Pair, widths: tuple[int, int], cost: float, room: float) -> UserError:
+    """A pair that can't be scored within the budget, with the ways out that work."""
+    ways = []
+    if cost < budget.usable():
+        ways.append(f"give memory_gb={math.ceil(cost / 2**30 * 10) / 10:g}")
+    if any(network.units is Units.flatten for network in c.networks):
+        ways.append("take one unit per channel (model.units=center or mean)")
+    by_gram = [name for name, measure in MEASURES.items() if measure.gram]
+    if _by_gram(cfg, c, widths, by_gram) and wide.cost([pair], len(c.stimuli), 2 * len(by_gram)) <= room:
+        ways.append(f"score {' and '.join(by_gram)} alone (metric.names=[{','.join(by_gram)}])")
+    ways.append("leave such layers out (model.layers)")
+    whose = "" if cfg.memory_gb is not None else ", half of what this process may use"
+    advice = " or ".join(filter(None, (", ".join(ways[:-1]), ways[-1])))
+    return UserError(
+        f"scoring {pair[0]} × {pair[1]} ({widths[0]:,} × {widths[1]:,} units) of {c} takes {cost / 2**30:.3g} GiB, and "
+        f"the budget is {room / 2**30:.3g} GiB (memory_gb{whose}): {advice}."
+    )
+
+
+def parted(cfg: Config, c: Comparison, x: dict[str, int], y: dict[str, int]) -> tuple[list[Pair], list[Pair]]:
+    """Pairs whose maps are fitted from moments, and from Gram matrices."""
+    fitted = [m for m in metrics_of(cfg) if MEASURES[m].fitted]
+    wide_ones = {(a, b) for a, b in c.pairs if _by_gram(cfg, c, (x[a], y[b]), fitted)}
+    return [p for p in c.pairs if p not in wide_ones], [p for p in c.pairs if p in wide_ones]
+
+
+def _by_gram(cfg: Config, c: Comparison, widths: tuple[int, int], metrics: Sequence[str]) -> bool:
+    plain = not c.conditions and not cfg.null.kinds
+    return plain and wide.applies(widths, len(c.stimuli), metrics)
+
+
+def sizes(comparison: Comparison) -> list[dict[str, tuple[int, int]]]:
+    """Positions and units of each layer of x, and of y."""
+    return [
+        {
+            label: units.size(side[i].layers[name].shape, side[i].layers[name].units)
+            for label, (i, name) in labels(side).items()
+        }
+        for side in (comparison.x, comparison.y)
+    ]
+
+
+def in_fold(cfg: Config, c: Comparison) -> int:
+    return math.ceil(len(c.stimuli) / cfg.metric.folds)

@@ -1,0 +1,77 @@
+"""How much memory this process may use: of the machine, of its container, of its job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+
+_SHARE = 0.5  # of what may be used: the rest is for the networks, their images, and others
+_UNKNOWN = 4 * 2**30
+_NO_LIMIT = 2**60  # how cgroups of version 1 spell it, about
+
+
+def gigabytes(asked: float | None, device: torch.device) -> float:
+    """The budget in GiB: as asked for, else half of what the process may use, and of a card that holds the moments."""
+    if asked is not None:
+        return asked
+    room = usable()
+    if device.type == "cuda":
+        room = min(room, torch.cuda.get_device_properties(device).total_memory)
+    return _SHARE * room / 2**30
+
+
+def usable(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> int:
+    """Bytes: the least of the machine's memory, the limits of the process's cgroups, and those of a SLURM job.
+
+    Parameters
+    ----------
+    root : above ``proc`` and ``sys``.
+    """
+    limits = [*_of_machine(), *_of_cgroups(root), *_of_slurm(environment)]
+    return min((limit for limit in limits if 0 < limit < _NO_LIMIT), default=_UNKNOWN)
+
+
+def _of_machine() -> Iterator[int]:
+    try:
+        yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return
+
+
+def _of_cgroups(root: Path) -> Iterator[int]:
+    """Of the process's own groups and of all above them; in a container only some of these can be seen."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, kinds, place = line.split(":", 2)
+        if kinds == "":
+            top, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in kinds.split(","):
+            top, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        own = top / place.lstrip("/")
+        for folder in (own, *own.parents):
+            yield from _number(folder / name)
+            if folder == top:
+                break
+
+
+def _number(path: Path) -> Iterator[int]:
+    try:
+        yield int(path.read_text())
+    except (OSError, ValueError):  # not there, or "max"
+        return
+
+
+def _of_slurm(environment: Mapping[str, str]) -> Iterator[int]:
+    """In MiB: of the job on this node, or of each of its cores there."""
+    for name, times in (("SLURM_MEM_PER_NODE", "1"), ("SLURM_MEM_PER_CPU", environment.get("SLURM_CPUS_ON_NODE", ""))):
+        given = environment.get(name, "")
+        if given.isdigit() and times.isdigit():
+            yield int(given) * int(times) * 2**20
