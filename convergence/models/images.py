@@ -8,16 +8,18 @@ from convergence.stimuli.base import Stimuli
 from convergence.stimuli.load import load
 from convergence.stimuli.options import DatasetConfig
 from convergence.system.errors import UserError
+from convergence.system.notes import quietly
 
 _COUNT = 16
 
 
 def sample(dataset: DatasetConfig) -> Stimuli:
-    """A few of the held-out images, without the time that all of them take to load."""
-    try:
-        return load(replace(dataset, stimuli=_COUNT), "test")
-    except UserError:  # there are fewer
-        return load(dataset, "test")
+    """A few of the images, without the time that all of them take to load."""
+    with quietly():
+        try:
+            return load(replace(dataset, stimuli=_COUNT), "all")
+        except UserError:  # there are fewer
+            return load(dataset, "all")
 
 
 def common_size(stimuli: Stimuli) -> int | None:

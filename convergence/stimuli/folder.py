@@ -12,9 +12,9 @@ from convergence.stimuli.layouts import HELD_OUT, layout_of, share_of
 from convergence.stimuli.options import FilesConfig, OnError
 from convergence.stimuli.tables import from_table
 from convergence.system.errors import UserError
+from convergence.system.notes import say_once
 
 _log = logging.getLogger("convergence")
-_said: set[str] = set()  # several parts of a run ask for the same images
 
 
 def image_folder(config: FilesConfig, split: str) -> FileStimuli:
@@ -58,12 +58,6 @@ def listing(config: FilesConfig, split: str) -> FileStimuli:
     found = from_table(config, split) if config.table else _from_folders(config, split)
     found.look = look_of(config.background, config.exif)
     return found
-
-
-def say_once(text: str) -> None:
-    if text not in _said:
-        _said.add(text)
-        _log.info("%s", text)
 
 
 def _from_folders(config: FilesConfig, split: str) -> FileStimuli:

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from convergence.stimuli.base import Stimuli, select
 from convergence.stimuli.decoding import PLAIN, Look, as_meant, look_of
-from convergence.stimuli.folder import say_once
 from convergence.stimuli.layouts import canonical, in_order, share_of
 from convergence.stimuli.options import ModuleConfig
 from convergence.system import user_code
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
+from convergence.system.notes import say_once
 from convergence.system.progress import progress
 
 _KEPT_BYTES = 2**29  # decoded images of one size are kept up to this
