@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +50,15 @@ class Architecture:
     @property
     def name(self) -> str:
         return self.config.name
+
+    @cached_property
+    def skeleton(self) -> nn.Module:
+        """Names and shapes of the parameters, without their memory where the code allows that."""
+        try:
+            with torch.device("meta"):
+                return self.create(None)
+        except Exception:  # code that looks at its numbers while it is made
+            return self.create(None)
 
     def initialised(self, seed: int, classes: int | None = None) -> nn.Module:
         """An untrained network whose weights depend on the seed alone."""

@@ -104,7 +104,7 @@ class ArchitectureConfig(ModelConfig):
     # Renames the weights in them: regular expression → replacement, one after the other, on every name; "!" drops what
     # matches. Of a list, the element is taken whose number the first group has captured. On the command line a list:
     # ["^_conv_stem=>conv_stem","^queue=>!"]
-    key_map: Any = field(default_factory=dict)
+    key_map: Any = None
     mean: list[float] | None = None  # of the input's normalisation, for red, green, blue in 0–1; null: the model's own
     std: list[float] | None = None
 

@@ -100,4 +100,4 @@ def _own(architecture: Architecture, path: Path) -> nn.Module:
 
 
 def _fit(architecture: Architecture, path: Path) -> Fit:
-    return fit(architecture.config, architecture.create(None), path, architecture.resizable)
+    return fit(architecture.config, architecture.skeleton, path, architecture.resizable)
