@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from convergence.activations.readers import Hold
 from convergence.system.claims import only_one
+from convergence.system.errors import UserError
 from convergence.system.files import write_atomic
 from convergence.system.hashing import digest, hash_tensors
 
 ANSWER = "<answer>"  # the network's own answer to each stimulus, beside its layers
 INDEX = "index.json"
+ABOUT = "about.json"
 LOCK = "lock"
 _log = logging.getLogger("convergence")
 # What a broken file raises; a signal's exception (a job's time-out) is none of these, and must pass.
@@ -48,15 +51,25 @@ class Entry:
         """Keep others from extracting the same meanwhile; see :func:`convergence.system.claims.only_one`."""
         return only_one(self.folder / LOCK, f"{name} is being extracted by another process: waiting for it.")
 
+    def describe(self, about: Mapping[str, str]) -> None:
+        """What an entry without an index is about; its time is that of the last use."""
+        path = self.folder / ABOUT
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            write_atomic(path, lambda temporary: temporary.write_text(json.dumps(dict(about))))
+        except OSError:  # a cache that may only be read
+            pass
+
     def _chunk(self, start: int) -> Path:
         return self.folder / f"chunk-{start:08d}.safetensors"
 
     def has_chunk(self, start: int) -> bool:
-        """Whether the chunk is there and whole; a broken one is removed, with a warning."""
+        """Whether the chunk is there and whole; a broken one is told, and written over."""
         return self.chunk(start) is not None
 
     def chunk(self, start: int) -> dict[str, Tensor] | None:
-        """The chunk if it is there and whole; a broken one is removed, with a warning."""
+        """The chunk if it is there and whole; a broken one is told, and written over."""
         path = self._chunk(start)
         if not path.exists():
             return None
@@ -68,7 +81,6 @@ class Entry:
         except _BROKEN:
             pass
         _log.warning("%s is broken and is extracted again.", path)
-        path.unlink(missing_ok=True)
         return None
 
     def write_chunk(self, start: int, tensors: dict[str, Tensor]) -> None:
@@ -113,12 +125,13 @@ class Entry:
 
     def open(self) -> Cached | None:
         """The responses if the entry is finished and every chunk whole, else None."""
+        hold = Hold(self.folder)  # before it is looked at
         index = self.index()
         if index is None or not all(self.has_chunk(start) for start in index["starts"]):
             return None
         starts, ids, layers = index["starts"], tuple(index["ids"]), index["layers"]
         chunks = {start: self._chunk(start) for start in starts}
-        return Cached(chunks, layers, ids, index["accuracy"], self.folder)
+        return Cached(chunks, layers, ids, index["accuracy"], self.folder, hold)
 
 
 class Cached:
@@ -131,9 +144,10 @@ class Cached:
         ids: tuple[str, ...],
         accuracy: float | None,
         folder: Path,
+        hold: Hold,
     ) -> None:
         self.ids, self.accuracy, self.fingerprint = ids, accuracy, folder.name
-        self._index = folder / INDEX
+        self._index, self._hold = folder / INDEX, hold
         self.rows = len(ids)
         self._chunks = chunks
         self._ends = dict(zip(chunks, [*list(chunks)[1:], self.rows], strict=True))
@@ -153,7 +167,7 @@ class Cached:
             low, high = max(start, begin), min(stop, self._ends[begin])
             if low >= high:
                 continue
-            with safe_open(path, framework="pt") as handle:
+            with _opened(path) as handle:
                 for name in names:
                     parts[name].append(handle.get_slice(name)[low - begin : high - begin])
         return {name: torch.cat(found) if len(found) > 1 else found[0] for name, found in parts.items()}
@@ -162,9 +176,21 @@ class Cached:
         """Responses of units start … stop - 1 of a layer to all stimuli."""
         parts = []
         for path in self._chunks.values():
-            with safe_open(path, framework="pt") as handle:
+            with _opened(path) as handle:
                 parts.append(handle.get_slice(name)[:, start:stop])
         return torch.cat(parts)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        handle = safe_open(path, framework="pt")
+    except (OSError, SafetensorError):
+        raise UserError(
+            f"{path} was removed or damaged while it was read: give the same command again, which extracts it anew."
+        ) from None
+    with handle as opened:
+        yield opened
 
 
 class Joined:

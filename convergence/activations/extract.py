@@ -37,6 +37,7 @@ def extract(
     workers: int | None,
     advance: Callable[[int], None] = lambda n: None,
     clock: Clock | None = None,
+    keep_pixels: bool = True,
 ) -> Cached:
     """Responses of all tapped layers to all stimuli, from the cache or by one forward pass.
 
@@ -48,6 +49,7 @@ def extract(
     workers : processes that prepare images; None: as many as there are cores, if the device is a GPU.
     advance : told of every n stimuli done.
     clock : told how long this takes, and how long the device waits for images.
+    keep_pixels : whether decoded images go to the cache as well.
 
     Raises
     ------
@@ -64,6 +66,7 @@ def extract(
     chunk = max(1, min(len(stimuli), _CHUNK_BYTES // (4 * per_stimulus)))
     clock = clock or Clock()
     loader = Loader(network.preprocess, stimuli, cache, batch_size, workers_for(workers, device), device, clock)
+    loader.keep = keep_pixels
     with entry.claim(f"{network.model} {network.weights}"):
         found = entry.open()  # whoever came first may have finished meanwhile
         if found is None:
@@ -82,16 +85,7 @@ def extract(
 
 def entry_of(network: Any, stimuli: Any, cache: Path, device: torch.device) -> Entry:
     """Where the responses lie, or will lie: by everything that they depend on, the kind of device among it."""
-    key = digest(
-        VERSION,
-        network.weights_hash,
-        network.model,
-        network.preprocess.describe(),
-        stimuli.fingerprint,
-        {name: layer.units for name, layer in network.layers.items()},
-        network.precision.value,
-        device.type,
-    )
+    key = digest(VERSION, network.key, stimuli.fingerprint, device.type)
     return Entry(cache / "activations" / key[:24])
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from convergence.activations.cache import Entry
+from convergence.activations.readers import Hold
 from convergence.system import cores
 from convergence.system.hashing import digest
 
@@ -66,6 +67,7 @@ class Loader:
     cache : folder of what is kept between runs.
     batch_size : images at a time; auto: by their size and the device.
     clock : told how long batches were waited for.
+    keep : whether decoded images go to the cache.
     """
 
     preprocess: Any
@@ -75,6 +77,7 @@ class Loader:
     workers: int
     device: torch.device
     clock: Clock = field(default_factory=Clock)
+    keep: bool = True
 
     def batches(self, parts: Sequence[range]) -> Iterator[Tensor]:
         """Each part's images, ``batch_size`` at a time; a batch never goes over the end of a part."""
@@ -86,8 +89,10 @@ class Loader:
                 for rows in _cut(part, size):
                     yield self._timed(lambda rows=rows: self.preprocess.pixels(self.stimuli, rows))  # type: ignore[misc]
             return
+        entry = pixels_entry(self.preprocess, self.stimuli, self.cache) if self.keep else None
+        hold = None if entry is None else _described(entry, self.stimuli, self.preprocess)
         starts = sorted({row // _BLOCK * _BLOCK for part in parts for row in part})
-        source = iter(self._blocks(starts))
+        source = iter(self._blocks(starts, entry))
         if not starts:
             return
         held = [(starts.pop(0), self._timed(lambda: next(source)))]  # blocks that are not used up
@@ -98,12 +103,13 @@ class Loader:
                     held.append((starts.pop(0), self._timed(lambda: next(source))))
                 held = [(at, block) for at, block in held if at + len(block) > rows.start]
                 yield torch.cat([block[max(0, rows.start - at) : rows.stop - at] for at, block in held])
+        del hold  # nobody removes the blocks until here
 
     def _batch(self, pixels: Tensor) -> int:
         return batch_for(self.batch_size, (pixels.shape[-2], pixels.shape[-1]), self.device)
 
-    def _blocks(self, starts: Sequence[int]) -> Any:
-        blocks = _Blocks(self.preprocess, self.stimuli, self.cache, tuple(starts))
+    def _blocks(self, starts: Sequence[int], entry: Entry | None) -> Any:
+        blocks = _Blocks(self.preprocess, self.stimuli, entry, tuple(starts))
         workers = min(self.workers, len(starts))
         if workers == 0:
             return map(blocks.__getitem__, range(len(starts)))
@@ -124,22 +130,34 @@ def _cut(part: range, size: int) -> Iterator[range]:
     return (part[i : i + size] for i in range(0, len(part), size))
 
 
+def pixels_entry(preprocess: Any, stimuli: Any, cache: Path) -> Entry:
+    """Where the decoded images lie: by the images, and how they are resized and cropped."""
+    key = digest(stimuli.fingerprint, preprocess.geometry(), _BLOCK)
+    return Entry(cache / "pixels" / key[:24])
+
+
+def _described(entry: Entry, stimuli: Any, preprocess: Any) -> Hold:
+    """Say in the entry what it is, for ``cache list``, and hold it."""
+    hold = Hold(entry.folder)
+    entry.describe({"stimuli": stimuli.name, "geometry": preprocess.geometry()})
+    return hold
+
+
 class _Blocks:
     """What the workers do: the i-th block, from the cache or decoded and kept there."""
 
-    def __init__(self, preprocess: Any, stimuli: Any, cache: Path, starts: tuple[int, ...]) -> None:
-        self.preprocess, self.stimuli, self.starts = preprocess, stimuli, starts
-        key = digest(stimuli.fingerprint, preprocess.geometry(), _BLOCK)
-        self.entry = Entry(cache / "pixels" / key[:24])
+    def __init__(self, preprocess: Any, stimuli: Any, entry: Entry | None, starts: tuple[int, ...]) -> None:
+        self.preprocess, self.stimuli, self.entry, self.starts = preprocess, stimuli, entry, starts
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def __getitem__(self, i: int) -> Tensor:
         start = self.starts[i]
-        kept = self.entry.chunk(start)
+        kept = self.entry.chunk(start) if self.entry else None
         if kept is not None:
             return kept[_PIXELS]
-        pixels = self.preprocess.pixels(self.stimuli, range(start, min(start + _BLOCK, len(self.stimuli))))
-        self.entry.write_chunk(start, {_PIXELS: pixels})
+        pixels: Tensor = self.preprocess.pixels(self.stimuli, range(start, min(start + _BLOCK, len(self.stimuli))))
+        if self.entry:
+            self.entry.write_chunk(start, {_PIXELS: pixels})
         return pixels

@@ -12,9 +12,10 @@ import torch
 
 from convergence.activations.cache import Cached, Joined
 from convergence.activations.extract import entry_of, extract, values_per_stimulus
-from convergence.activations.loading import Clock, Loader
+from convergence.activations.loading import Clock, Loader, pixels_entry
 from convergence.activations.recorded import Recorded
 from convergence.activations.streaming import Streamed
+from convergence.activations.upkeep import items
 from convergence.axes.comparison import Comparison, labels
 from convergence.experiment.config import Config
 from convergence.models.network import Network
@@ -40,6 +41,8 @@ class Representations:
         self.clock = clock
         # By network and images: read and verified once, however many comparisons they enter.
         self._open: dict[tuple[str, str], _Responses] = {}
+        # Bytes of decoded images, by entry: those that lie there, and those that this run adds.
+        self._pixels = {item.folder: item.bytes for item in items(Path(cfg.cache)) if item.kind == "pixels"}
         self._extract_all(comparisons)
 
     def _extract_all(self, comparisons: Sequence[Comparison]) -> None:
@@ -67,9 +70,25 @@ class Representations:
         cfg, cache = self._cfg, Path(self._cfg.cache)
         options: Any = {"batch_size": cfg.batch_size, "device": self._device, "clock": self.clock}
         if is_kept(network, images, cache, cfg.cache_gb, self._device):
-            return extract(network, images, cache=cache, workers=cfg.workers, advance=advance, **options)
+            keep = self._has_room(network, images)
+            return extract(
+                network, images, cache=cache, workers=cfg.workers, advance=advance, keep_pixels=keep, **options
+            )
         advance(len(images))
-        return Streamed(network, Loader(network.preprocess, images, cache, workers=0, **options))
+        keep = self._has_room(network, images)
+        return Streamed(network, Loader(network.preprocess, images, cache, workers=0, keep=keep, **options))
+
+    def _has_room(self, network: Network, images: Stimuli) -> bool:
+        """Whether decoded images go to the cache: all of them together take no more than ``cache_gb``."""
+        if images.at_hand or entry_of(network, images, Path(self._cfg.cache), self._device).is_finished:
+            return True  # nothing is decoded
+        entry = pixels_entry(network.preprocess, images, Path(self._cfg.cache))
+        if entry.folder not in self._pixels:
+            size = network.preprocess.pixels(images, [0]).numel() * len(images)
+            if sum(self._pixels.values()) + size > self._cfg.cache_gb * 2**30:
+                return False
+            self._pixels[entry.folder] = size
+        return True
 
     def of(self, comparison: Comparison, images: Stimuli) -> tuple[Joined, Joined]:
         """Both sides' responses to these images."""
