@@ -139,6 +139,6 @@ def _images(folder: Path) -> str:
     """Which decoded images lie there, as far as the entry says."""
     try:
         about = json.loads((folder / ABOUT).read_text())
-        return f"images of {about['stimuli']}, {about['geometry']}"
+        return f"decoded images of {about['stimuli']}, {about['geometry']}"
     except (OSError, ValueError, KeyError, TypeError):
-        return f"images {folder.name}"
+        return f"decoded images {folder.name[:8]}"

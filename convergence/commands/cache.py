@@ -8,11 +8,13 @@ import time
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from convergence.commands.stored import Item, items, prune
 from convergence.system.errors import UserError
 from convergence.system.terminal import show
+
+if TYPE_CHECKING:
+    from convergence.activations.upkeep import Item
 
 _ABOUT = """\
   folder=outputs/.cache   the cache
@@ -51,6 +53,8 @@ def cache(what: str, words: Sequence[str], dry: bool = False) -> int:
     UserError
         If an option is not understood, or prune is given nothing to go by.
     """
+    from convergence.activations.upkeep import items, prune
+
     if what not in ("list", "prune"):
         raise UserError(f"cache {what} is not known: give cache list, or cache prune.")
     given = _options(words)

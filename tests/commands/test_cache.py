@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from convergence.activations.cache import Entry
+from convergence.activations.upkeep import prune
 from convergence.commands import main as cli
-from convergence.commands.stored import prune
 from convergence.system.claims import only_one
 from convergence.system.files import write_atomic
 
