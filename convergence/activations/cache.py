@@ -125,6 +125,8 @@ class Entry:
 
     def open(self) -> Cached | None:
         """The responses if the entry is finished and every chunk whole, else None."""
+        if not self.is_finished:
+            return None
         hold = Hold(self.folder)  # before it is looked at
         index = self.index()
         if index is None or not all(self.has_chunk(start) for start in index["starts"]):
