@@ -21,6 +21,7 @@ from convergence.stimuli.load import load
 from convergence.stimuli.options import ShapesConfig
 from convergence.stimuli.shifts import NATIVE, SHIFTS, Statistics, apply, image_seed, measure, shifted, square
 from convergence.stimuli.shifts.analogues import stylized
+from convergence.stimuli.shifts.circular import circular_blur
 from convergence.stimuli.shifts.draws import Streams
 from convergence.stimuli.shifts.eidolon import eidolon
 from convergence.stimuli.shifts.fourier import phase_scrambling
@@ -194,7 +195,7 @@ def test_an_eidolon_is_its_scales_sampled_at_displaced_places(shift: str, level:
     streams = Streams([seed], torch.device("cpu"))
 
     def noise(sigma: float) -> NDArray[np.float64]:
-        planes = streams.normal_pairs(padded, padded)[0].numpy()
+        planes = streams.normal_pairs(padded, padded)[0].double().numpy()
         planes = planes * 127.5 / np.abs(planes).max((1, 2), keepdims=True)
         planes = np.stack([blurred(plane, sigma) for plane in planes])
         return scale * (planes - planes.mean((1, 2), keepdims=True))
@@ -223,6 +224,18 @@ def test_noise_of_an_image_is_normal_and_uniform() -> None:
     assert float(uniform.min()) >= 0
     assert float(uniform.max()) < 1
     assert (uniform.mean((1, 2)) - 0.5).abs().max() < 0.01
+
+
+@pytest.mark.parametrize("sigma", [0.71, 1.0, 2.0, 3.7, 8.75, 16.0, 40.0])
+@pytest.mark.parametrize("size", [24, 96, 224])
+def test_a_circular_blur_of_the_middle_is_that_of_the_whole(size: int, sigma: float) -> None:
+    padded = 2 ** int(np.ceil(np.log2(1.5 * size)))
+    start = (padded - size) // 2
+    noise = torch.randn(2, padded, padded, generator=torch.Generator().manual_seed(0))
+    gain = ndimage.fourier_gaussian(np.fft.fft2(noise.double().numpy()), [0, sigma, sigma])
+    whole = np.fft.ifft2(gain).real[:, start : start + size, start : start + size]
+    middle = circular_blur(noise, sigma, start, start + size)
+    assert np.abs(middle.numpy() - whole).max() < (2e-4 if sigma < 1.3 else 2e-6)
 
 
 # ---------------------------------------------------------------- properties

@@ -36,14 +36,25 @@ class Streams:
         return (self._bits(shape) >> 10).double() * 2.0**-53
 
     def normal_pairs(self, *shape: int) -> Tensor:
-        """The next independent standard normals, in pairs, float64 (n, 2, \\*shape) (Box and Muller 1958)."""
-        bits = self._bits(shape)
-        angle = (bits & 0xFFFFFFFF).double().mul_(2 * torch.pi * 2.0**-32)
-        radius = bits.bitwise_right_shift_(32).double().add_(0.5).mul_(2.0**-31).log_().mul_(-2).sqrt_()
-        pairs = angle.new_empty(len(bits), 2, *shape)
-        torch.mul(radius, torch.cos(angle), out=pairs[:, 0])
-        torch.mul(radius, angle.sin_(), out=pairs[:, 1])
-        return pairs
+        """The next independent standard normals, in pairs, float32 (n, 2, \\*shape) (Box and Muller 1958)."""
+        count = int(np.prod(shape))
+        pairs = np.empty((len(self._generators), 2, count), dtype=np.float32)
+        for (first, second), generator in zip(pairs, self._generators, strict=True):
+            # NumPy's functions of single precision are vectorised: a tenth of the time of double precision.
+            bits = np.right_shift(generator.random_raw(count), np.uint64(1)).astype("<u8", copy=False)
+            low, high = bits.view("<u4").reshape(count, 2).T
+            radius = high.astype(np.float32)
+            radius += np.float32(0.5)
+            radius *= np.float32(2.0**-31)
+            np.log(radius, out=radius)
+            radius *= np.float32(-2)
+            np.abs(radius, out=radius)  # a zero has a sign
+            np.sqrt(radius, out=radius)
+            angle = low.astype(np.float32)
+            angle *= np.float32(2 * np.pi * 2.0**-32)
+            np.multiply(radius, np.cos(angle), out=first)
+            np.multiply(radius, np.sin(angle), out=second)
+        return torch.from_numpy(pairs).reshape(-1, 2, *shape).to(self._device)
 
     def _bits(self, shape: Sequence[int]) -> Tensor:
         """63 random bits each, int64 (n, \\*shape)."""

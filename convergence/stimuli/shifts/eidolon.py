@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from convergence.stimuli.shifts.circular import circular_blur, circular_gain
 from convergence.stimuli.shifts.colour import as_rgb, grey
 from convergence.stimuli.shifts.draws import Streams
 
 REFERENCE_SIZE = 256  # of the images that the benchmark's reach and grain, in pixels, were chosen for
 _FINEST = 2**-0.5
 _FULL_SCALE = 127.5  # of the noise
+_NOTHING = 1e-14  # of a frequency that a blur leaves
 _ELEMENTS = 2**20  # of a plane for all images of a batch: what is in memory at once is some ten times as much
 
 
@@ -57,20 +59,19 @@ def _displaced(planes: Tensor, reach: float, coherence: float, grain: float, see
     steps = 1 + math.floor(2 * math.log2(size / 4 / _FINEST) + 1e-9)  # up to S / 4, itself included
     sigmas = [_FINEST * 2 ** (k / 2) for k in range(steps)]
     streams = Streams(seeds, planes.device)
+    middle = slice(before, before + size)
     # From coarse to fine: what is coherent at a scale is summed over the coarser ones.
     coherent = torch.zeros((), dtype=planes.dtype, device=planes.device)
     coarser = torch.zeros_like(wide)
     result = torch.zeros_like(planes)
     for k in reversed(range(steps)):
-        gain = _gain(padded, sigmas[k], planes)
         # Slices sum to the image: the finest reaches down to what was not blurred at all.
-        finer = torch.fft.irfft2(spectrum * gain[:, None] * gain[: padded // 2 + 1], s=wide.shape[1:]) if k else wide
+        finer = _blurred(spectrum, sigmas[k], padded) if k else wide
         displacement = torch.zeros((), dtype=planes.dtype, device=planes.device)
         if coherence < 1:
-            own = _noise(streams, _gain(padded, grain * scale, planes), before, size)
-            displacement = (1 - coherence) * own
+            displacement = (1 - coherence) * _noise(streams, grain * scale, padded, middle)
         if coherence > 0:
-            coherent = coherent + _noise(streams, gain, before, size) * (sigmas[k] / sigmas[-1])
+            coherent = coherent + _noise(streams, sigmas[k], padded, middle) * (sigmas[k] / sigmas[-1])
             displacement = displacement + coherence * coherent
         result += _sample(finer - coarser, reach * scale * scale * displacement, before)
         coarser = finer
@@ -81,24 +82,21 @@ def _padded(size: int) -> int:
     return 2 ** math.ceil(math.log2(1.5 * size))
 
 
-def _gain(size: int, sigma: float, like: Tensor) -> Tensor:
-    """What a circular Gaussian blur leaves of each frequency along an axis of ``size`` pixels, (size,)."""
-    frequencies = torch.fft.fftfreq(size, dtype=like.dtype, device=like.device)
-    return torch.exp(-2 * (math.pi * sigma * frequencies) ** 2)
+def _blurred(spectrum: Tensor, sigma: float, size: int) -> Tensor:
+    """Planes (n, size, size) of half spectra, blurred: frequencies of which nothing is left are not transformed."""
+    gain = circular_gain(size, sigma, spectrum.real)
+    low = gain[: size // 2 + 1]
+    kept = int((low > _NOTHING).sum())
+    columns = torch.fft.ifft(spectrum[..., :kept] * gain[:, None] * low[:kept], dim=-2)
+    return torch.fft.irfft(columns, n=size, dim=-1)
 
 
-def _noise(streams: Streams, gain: Tensor, offset: int, size: int) -> Tensor:
-    """Two planes of noise, (n, 2, size, size): white at full scale, without its mean, blurred; its middle.
-
-    The blur is two matrix products, which need not make what lies outside.
-    """
-    padded = len(gain)
+def _noise(streams: Streams, sigma: float, padded: int, middle: slice) -> Tensor:
+    """Two planes of noise, (n, 2, size, size): white at full scale, without its mean, blurred; its middle."""
     white = streams.normal_pairs(padded, padded)
-    strength = _FULL_SCALE / torch.maximum(white.amax((2, 3), keepdim=True), -white.amin((2, 3), keepdim=True))
-    place = torch.arange(padded, device=gain.device)
-    weights = torch.fft.ifft(gain).real[(place[offset : offset + size, None] - place) % padded]
-    middle = weights @ (white @ weights.mT)
-    return (middle - white.mean((2, 3), keepdim=True)) * strength
+    strength = _FULL_SCALE / torch.maximum(white.amax((2, 3), keepdim=True), -white.amin((2, 3), keepdim=True)).double()
+    mean = white.double().mean((2, 3), keepdim=True)
+    return (circular_blur(white, sigma, middle.start, middle.stop) - mean) * strength
 
 
 def _sample(planes: Tensor, displacement: Tensor, offset: int) -> Tensor:
