@@ -1,77 +1,92 @@
 """Scores of pairs in which a layer has more units than there are stimuli, by Gram matrices.
 
-Per fold, a map is a matrix P (held-out × training stimuli); predictions P Y are made for blocks of target units, scored
-and dropped. The scores are those of :mod:`convergence.alignment.score`, by other sums.
+Per fold, layers are reduced to coordinates along their own principal directions, no more than there are training
+stimuli; maps are fitted from these as from units, since what is fitted here ignores rotations. A map is then a
+matrix P (held-out × training stimuli); predictions P Y are made for blocks of target units, scored and dropped.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from convergence.alignment.metrics import dual
+from convergence.alignment.chance import null as nulls
+from convergence.alignment.chance.draws import Drawn
+from convergence.alignment.metrics.catalogue import find
+from convergence.alignment.metrics.metric import Metric, Training
+from convergence.alignment.metrics.scores import Sums, summed
 from convergence.alignment.moments.accumulate import Pair
-from convergence.alignment.moments.grams import Columns, Gram, accumulate, blocks, spectrum
+from convergence.alignment.moments.grams import Columns, Gram, Reduced, accumulate, blocks, reduced
 from convergence.alignment.reliability import ceilings
+from convergence.alignment.rows import NUMBERS, in_catalogue_order
 from convergence.system.errors import UserError
 
-METRICS = ("linear", "procrustes")
 _BYTES = 8  # of a float64
-_CONSTANT = 1e-14  # share of what P could carry, below which a prediction's variance is rounding
+_Advance = Callable[[int], None] | None
+Sides = tuple[Columns, Columns]
 
 
 def applies(widths: tuple[int, int], rows: int, metrics: Sequence[str]) -> bool:
     """Whether a pair is scored from this side: more units than stimuli, and no metric that needs all correlations."""
-    return max(widths) > rows and bool(metrics) and set(metrics) <= set(METRICS)
+    return max(widths) > rows and bool(metrics) and all(find(metric).gram for metric in metrics)
 
 
 def score(
-    x: Columns,
-    y: Columns,
+    sets: Sequence[Sides],
     pairs: Sequence[Pair],
     fold: Tensor,
     *,
-    metrics: Sequence[str],
+    metrics: Sequence[Metric],
     directions: Sequence[str],
+    drawn: Drawn | None,
     device: torch.device,
     budget: float,
-    advance: Callable[[int], None] | None = None,
-) -> pd.DataFrame:
-    """Held-out scores of pairs of layers: rows as :func:`convergence.alignment.score.score` gives them, in no order.
+    advance: _Advance = None,
+) -> list[pd.DataFrame]:
+    """Held-out scores of pairs of layers, in no order: a table for each of the sets that maps are scored on.
+
+    Parameters
+    ----------
+    sets : responses of x and y that maps are fitted on, and of others that they are scored on, if any.
+    drawn : where the draws of a null go.
 
     Raises
     ------
     UserError
         If a pair's Gram matrices take more than ``budget`` bytes.
     """
-    rows: list[dict[str, Any]] = []
-    for tile in _tiles(pairs, len(fold), len(metrics) * len(directions), budget):
-        rows += _Tile(x, y, tile, fold, device, budget).score(metrics, directions, advance)
-    return pd.DataFrame(rows)
+    tables: list[list[pd.DataFrame]] = [[] for _ in sets[1:] or sets]
+    maps = len(metrics) * len(directions)
+    for tile in _tiles(pairs, len(fold), maps, len(sets), int(fold.max()) + 1, budget):
+        working = _Tile(sets, tile, fold, metrics, directions, device, budget)
+        for i, table in enumerate(working.observed(advance)):
+            tables[i].append(table)
+        if drawn is not None and "shuffle" in drawn.null.kinds:
+            working.shuffle(drawn, advance)
+    return [in_catalogue_order(pd.concat(parts, ignore_index=True)) for parts in tables]
 
 
-def cost(pairs: Sequence[Pair], rows: int, maps: int) -> float:
-    """Peak bytes: Gram matrices and one fold's spectrum of each layer, and each map of all folds."""
+def cost(pairs: Sequence[Pair], rows: int, maps: int, sets: int = 1, folds: int = 5) -> float:
+    """Peak bytes: Gram matrices and coordinates at every fold of each layer, and each map of all folds."""
     layers = len({a for a, _ in pairs}) + len({b for _, b in pairs})
-    return _BYTES * rows**2 * (3.5 * layers + maps * len(pairs) + 2)
+    return _BYTES * rows**2 * ((folds + sets + 1) * layers + maps * len(pairs) * sets + 2)
 
 
-def _tiles(pairs: Sequence[Pair], rows: int, maps: int, budget: float) -> Iterator[list[Pair]]:
+def _tiles(pairs: Sequence[Pair], rows: int, maps: int, sets: int, folds: int, budget: float) -> Iterator[list[Pair]]:
     tile: list[Pair] = []
     for pair in pairs:
-        alone = cost([pair], rows, maps)
+        alone = cost([pair], rows, maps, sets, folds)
         if alone > budget:
             raise UserError(
                 f"{pair[0]} × {pair[1]} have more units than the {rows:,} stimuli, whose Gram matrices take "
                 f"{alone / 2**30:.1f} GiB, more than memory_gb={budget / 2**30:g}: raise it, or take fewer stimuli."
             )
-        if tile and cost([*tile, pair], rows, maps) > budget:
+        if tile and cost([*tile, pair], rows, maps, sets, folds) > budget:
             yield tile
             tile = []
         tile.append(pair)
@@ -81,108 +96,195 @@ def _tiles(pairs: Sequence[Pair], rows: int, maps: int, budget: float) -> Iterat
 
 @dataclass
 class _Map:
-    """One pair, metric and direction: P and the penalty of each fold, and the sums behind its scores."""
+    """One pair, metric and direction: per fold P (V, m, n), penalty and sums of V variants."""
 
     pair: Pair
-    metric: str
+    metric: Metric
     direction: str
     predictors: list[Tensor] = field(default_factory=list)
-    penalties: list[Tensor | float] = field(default_factory=list)
-    sums: list[Tensor] = field(default_factory=list)  # per fold: Σ r, <XW, Y>, |XW|², |Y|², Σ r / ceiling
+    penalties: list[Tensor | None] = field(default_factory=list)
+    sums: list[Sums | None] = field(default_factory=list)
+
+    @property
+    def target(self) -> tuple[int, str]:
+        """Side and name of the layer that is predicted."""
+        side = 1 if self.direction == "x->y" else 0
+        return side, self.pair[side]
+
+    def scores(self, k: int) -> Tensor:
+        """(V, 6)."""
+        sums, penalty = self.sums[k], self.penalties[k]
+        assert sums is not None
+        found = sums.scores
+        shown = None if penalty is None else penalty.flatten().expand_as(found.score)
+        return replace(found, penalty=shown).stacked()
 
 
 class _Tile:
     def __init__(
-        self, x: Columns, y: Columns, pairs: list[Pair], fold: Tensor, device: torch.device, budget: float
+        self,
+        sets: Sequence[Sides],
+        pairs: list[Pair],
+        fold: Tensor,
+        metrics: Sequence[Metric],
+        directions: Sequence[str],
+        device: torch.device,
+        budget: float,
     ) -> None:
-        self.sources, self.pairs, self.fold, self.device = (x, y), pairs, fold, device
-        self.folds = int(fold.max()) + 1
-        self.width = max(1, int(min(budget / 4, 2**28) / (4 * _BYTES * len(fold))))
-        self.grams: tuple[dict[str, Gram], dict[str, Gram]] = ({}, {})
-        self.ceilings = [ceilings(s, {pair[i] for pair in pairs}, device) for i, s in enumerate(self.sources)]
-        for side, source in enumerate(self.sources):
+        self.sets, self.pairs, self.fold, self.device, self.budget = sets, pairs, fold.to(device), device, budget
+        self.metrics, self.directions = metrics, directions
+        self.counts = torch.bincount(fold).tolist()
+        self.grams: list[dict[str, Gram]] = [{}, {}]
+        ends = ({pair[side] for pair in pairs} for side in range(2))
+        self.ceilings = [ceilings(side, names, device) for side, names in zip(sets[0], ends, strict=True)]
+        self.reduced: list[dict[str, list[Reduced]]] = [{}, {}]
+        for side in range(2):
+            sources = [both[side] for both in sets]
             for name in dict.fromkeys(pair[side] for pair in pairs):
-                self.grams[side][name] = accumulate(source, name, fold, device=device, width=self.width)
+                gram = accumulate(sources, name, fold, device=device, width=self._width(1))
+                self.grams[side][name] = gram
+                self.reduced[side][name] = [reduced(gram, fold, k) for k in range(len(self.counts))]
+                gram.products.clear()
 
-    def score(
-        self, metrics: Sequence[str], directions: Sequence[str], advance: Callable[[int], None] | None
-    ) -> list[dict[str, Any]]:
-        maps = [_Map(p, m, d) for p in self.pairs for m in metrics for d in directions]
-        for k in range(self.folds):
-            self._fit(maps, k)
-            if advance is not None:
-                advance(len(self.pairs))
-        for side, source in enumerate(self.sources):
-            for name in self.grams[side]:
-                mine = [m for m in maps if _target(m) == (side, name)]
-                for where, block, _ in blocks(source, name, self.width, self.device):
-                    ceiling = self.ceilings[side][name][where] if name in self.ceilings[side] else None
-                    self._predict(mine, self.grams[side][name], where, block, ceiling)
-        return [row for m in maps for row in self._rows(m)]
+    def _width(self, variants: int) -> int:
+        """Units of a block: with their predictions they take a quarter of the budget, at most 256 MiB."""
+        rows = len(self.fold) * len(self.sets) + variants * max(self.counts)
+        return max(1, int(min(self.budget / 4, 2**28) / (4 * _BYTES * rows)))
 
-    def _fit(self, maps: list[_Map], k: int) -> None:
-        spectra = [{n: spectrum(g, self.fold, k) for n, g in grams.items()} for grams in self.grams]
-        polar: dict[Pair, Tensor] = {}
-        for m in maps:
-            x, y = spectra[0][m.pair[0]], spectra[1][m.pair[1]]
-            forward = m.direction == "x->y"
-            source, target = (x, y) if forward else (y, x)
-            if m.metric == "linear":
-                predictor, penalty = dual.linear(source, target)
-                m.penalties.append(penalty)
-            else:
-                if m.pair not in polar:
-                    polar[m.pair] = dual.procrustes(x, y)
-                predictor = dual.rotated(source, target, polar[m.pair] if forward else polar[m.pair].T)
-                m.penalties.append(math.nan)
-            m.predictors.append(predictor)
-            m.sums.append(torch.zeros(5, dtype=torch.float64, device=self.device))
+    def observed(self, advance: _Advance) -> list[pd.DataFrame]:
+        """A table for each of the sets."""
+        maps = self._fitted(None, advance)
+        first = 1 if len(self.sets) > 1 else 0
+        self._predict(maps, list(range(first, len(self.sets))))
+        return [self._table(maps, i, first + i) for i in range(len(self.sets) - first)]
 
-    def _predict(self, maps: list[_Map], gram: Gram, where: slice, block: Tensor, ceiling: Tensor | None) -> None:
-        """Add a block of target units to the sums of all maps onto them."""
-        fold = self.fold.to(self.device)
-        for k in range(self.folds if maps else 0):
-            live = gram.live[k, where]
-            train, test = block[fold != k], block[fold == k]
-            mean = train.mean(dim=0)
-            train, test = (train - mean) * live, (test - mean) * live
-            about = test - test.mean(dim=0)
-            variance_y, power = about.square().sum(dim=0), train.square().sum(dim=0)
+    def shuffle(self, drawn: Drawn, advance: _Advance) -> None:
+        """The draws of the null, as many at a time as their maps fit."""
+        null, rows = drawn.null, len(self.fold)
+        each = _BYTES * rows**2 * len(self.pairs) * len(self.metrics) * len(self.directions)
+        size = max(1, int(self.budget / 4 / each))
+        for first in range(0, null.draws, size):
+            draws = range(first, min(first + size, null.draws))
+            orders = [nulls.permutation(self.fold.cpu(), null.seed, draw).to(self.device) for draw in draws]
+            maps = self._fitted(orders, advance)
+            self._predict(maps, [0])
             for m in maps:
-                predicted = m.predictors[k] @ train
-                moved = predicted - predicted.mean(dim=0)
-                variance = moved.square().sum(dim=0)
-                reach = m.predictors[k].square().sum() * power
-                usable = gram.varies[k, where] & (variance > _CONSTANT * reach)
-                scale = torch.where(usable, variance * variance_y, 1.0).sqrt()
-                r = torch.where(usable, (moved * about).sum(dim=0) / scale, 0.0)
-                m.sums[k][:4] += torch.stack(
-                    (r.sum(), (predicted * test).sum(), predicted.square().sum(), test.square().sum())
-                )
-                if ceiling is not None:
-                    m.sums[k][4] += torch.where(ceiling > 0, r / torch.where(ceiling > 0, ceiling, 1.0), 0.0).sum()
+                for k in range(len(self.counts)):
+                    numbers = m.scores(k)[None, :, :3].cpu().numpy()
+                    drawn.put("shuffle", (*m.pair, m.metric.name, m.direction), len(self.counts), draws, [k], numbers)
 
-    def _rows(self, m: _Map) -> Iterator[dict[str, Any]]:
-        side, name = _target(m)
-        n_test = torch.bincount(self.fold, minlength=self.folds).tolist()
-        for k in range(self.folds):
-            counted = int(self.grams[side][name].varies[k].sum())
-            r, shared, size_x, size_y, corrected = m.sums[k].tolist()
-            size = math.sqrt(size_x * size_y)
-            row: dict[str, Any] = {"layer_x": m.pair[0], "layer_y": m.pair[1]}
-            row |= {"metric": m.metric, "direction": m.direction, "fold": k}
-            row |= {"score": r / counted if counted else math.nan, "score_global": shared / size if size > 0 else 0.0}
-            row |= {"score_transport": math.nan, "penalty": float(m.penalties[k])}
-            if name in self.ceilings[side]:
-                reliable = int((self.grams[side][name].varies[k] & (self.ceilings[side][name] > 0)).sum())
-                row["score_corrected"] = corrected / reliable if reliable else math.nan
-            row |= {"n_train": len(self.fold) - n_test[k], "n_test": n_test[k]}
-            ends = [(end, grams[name]) for end, grams, name in zip("xy", self.grams, m.pair, strict=True)]
-            row |= {f"units_{end}": gram.live.shape[1] for end, gram in ends}
-            row |= {f"dead_{end}": gram.live.shape[1] - int(gram.varies[k].sum()) for end, gram in ends}
-            yield row
+    def _fitted(self, orders: list[Tensor] | None, advance: _Advance) -> list[_Map]:
+        maps = [_Map(p, m, d) for p in self.pairs for m in self.metrics for d in self.directions]
+        for k in range(len(self.counts)):
+            within = None if orders is None else [self._within(order, k) for order in orders]
+            training: dict[Pair, Training] = {}
+            for m in maps:
+                x, y = self.reduced[0][m.pair[0]][k], self.reduced[1][m.pair[1]][k]
+                if m.pair not in training:
+                    left = x.train if within is None else x.train[torch.stack([rest for _, rest in within])]
+                    cross = (left.mT @ y.train).view(1, 1, -1, len(x.values), len(y.values))
+                    training[m.pair] = Training(x.units, y.units, cross, exact=True)
+                self._fit(m, training[m.pair], (x, y) if m.direction == "x->y" else (y, x), within)
+            if advance is not None:
+                advance(len(self.pairs) * (len(orders) if orders else 1))
+        return maps
 
+    def _fit(
+        self, m: _Map, training: Training, ends: tuple[Reduced, Reduced], within: list[tuple[Tensor, Tensor]] | None
+    ) -> None:
+        fit = m.metric.fit
+        assert fit is not None
+        if m.direction == "x->y":
+            fitted = training.once(fit)
+        else:
+            fitted = m.metric.reverse(training.once(fit)) if m.metric.reverse else fit(training.reversed)
+        source, target = ends
+        back = (target.train / target.values).mT
+        weights = fitted.weights[0, 0]  # (V, r_source, r_target)
+        if within is None:
+            tests = torch.stack(source.tests[1:] or source.tests)
+            predictors = tests @ weights @ back
+        elif m.direction == "x->y":
+            predictors = source.tests[0][torch.stack([held for held, _ in within])] @ weights @ back
+        else:
+            # The target's stimuli are the ones in another order: here they stay, and the source's go the other way.
+            predictors = source.tests[0][torch.stack([held.argsort() for held, _ in within])] @ weights @ back
+        m.predictors.append(predictors)
+        m.penalties.append(fitted.penalty)
+        m.sums.append(None)
 
-def _target(m: _Map) -> tuple[int, str]:
-    side = 1 if m.direction == "x->y" else 0
-    return side, m.pair[side]
+    def _within(self, order: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """An order of all stimuli that keeps the folds, as orders of the stimuli of fold ``k`` and of the others."""
+        found = []
+        for mine in (self.fold == k, self.fold != k):
+            members = mine.nonzero()[:, 0]
+            found.append(torch.searchsorted(members, order[members]))
+        return found[0], found[1]
+
+    def _predict(self, maps: list[_Map], scored: list[int]) -> None:
+        """Add up the sums of all maps, over blocks of units of each target layer, on the sets ``scored``."""
+        width = self._width(max(len(m.predictors[0]) for m in maps))
+        for side in range(2):
+            sources = [both[side] for both in self.sets]
+            for name, gram in self.grams[side].items():
+                mine = [m for m in maps if m.target == (side, name)]
+                for where, parts, _ in blocks(sources, name, width, self.device) if mine else ():
+                    ceiling = self.ceilings[side][name][where] if name in self.ceilings[side] else None
+                    for k in range(len(self.counts)):
+                        self._add(mine, gram, k, where, parts, scored, ceiling)
+
+    def _add(
+        self,
+        maps: list[_Map],
+        gram: Gram,
+        k: int,
+        where: slice,
+        parts: list[Tensor],
+        scored: list[int],
+        ceiling: Tensor | None,
+    ) -> None:
+        live = gram.live[k, where]
+        train = parts[0][self.fold != k]
+        mean = train.mean(dim=0)
+        train = (train - mean) * live
+        test = torch.stack([(parts[i][self.fold == k] - mean) * live for i in scored])  # (S or 1, m, b)
+        shift = test.mean(dim=1)
+        about = test - shift[:, None]
+        varies = torch.stack([gram.varies[i][k, where] for i in scored])
+        variance_y, power = about.square().sum(dim=1), train.square().sum(dim=0)
+        n = torch.full((1, 1), self.counts[k], dtype=torch.float64, device=self.device)
+        for m in maps:
+            predicted = m.predictors[k] @ train  # (V, m, b)
+            moved_by = predicted.mean(dim=1)
+            moved = predicted - moved_by[:, None]
+            sums = summed(
+                covariance=(moved * about).sum(dim=1),
+                variance=moved.square().sum(dim=1),
+                reach=m.predictors[k].square().sum(dim=(1, 2))[:, None] * power,
+                shift=moved_by,
+                target=(variance_y, shift, varies),
+                ceiling=ceiling,
+                n=n,
+            )
+            before = m.sums[k]
+            m.sums[k] = sums if before is None else before + sums
+
+    def _table(self, maps: list[_Map], variant: int, scored: int) -> pd.DataFrame:
+        """The rows of one set."""
+        folds = range(len(self.counts))
+        numbers = torch.stack([torch.stack([m.scores(k)[variant] for k in folds]) for m in maps]).cpu().numpy()
+        dead = [
+            {n: (g.live.shape[1] - g.varies[scored].sum(dim=1)).tolist() for n, g in grams.items()}
+            for grams in self.grams
+        ]
+        rows = []
+        for m, values in zip(maps, numbers, strict=True):
+            for k in folds:
+                row: dict[str, Any] = {"layer_x": m.pair[0], "layer_y": m.pair[1]}
+                row |= {"metric": m.metric.name, "direction": m.direction}
+                row |= {"fold": k, "n_train": len(self.fold) - self.counts[k], "n_test": self.counts[k]}
+                row |= dict(zip(NUMBERS, values[k], strict=False))
+                for end, grams, gone, name in zip("xy", self.grams, dead, m.pair, strict=True):
+                    row |= {f"units_{end}": grams[name].live.shape[1], f"dead_{end}": gone[name][k]}
+                rows.append(row)
+        return pd.DataFrame(rows)

@@ -16,19 +16,22 @@ import torch
 from torch import Tensor
 
 from convergence.alignment import folds as kfold
-from convergence.alignment import gram_side as wide
+from convergence.alignment import gram_side, rows
 from convergence.alignment import similarity as unfitted
-from convergence.alignment.chance import draws as null_scores
+from convergence.alignment.chance import draws
 from convergence.alignment.chance import rows as null_rows
-from convergence.alignment.chance.draws import Drawn, Tile
+from convergence.alignment.chance.draws import Drawn
 from convergence.alignment.chance.null import Null
-from convergence.alignment.fold_scores import COLUMNS, ordered_rows, score_tile, workers
+from convergence.alignment.engine import Tile, workers
 from convergence.alignment.metrics import catalogue
 from convergence.alignment.metrics.catalogue import MEASURES, METRICS
 from convergence.alignment.moments.accumulate import Moments, Pair, Representation, accumulate
+from convergence.alignment.rows import COLUMNS
 from convergence.alignment.tiles import bytes_of_moments, halving, tiles
 from convergence.alignment.tiles import chunk as chunk_of
 from convergence.system.errors import UserError
+
+__all__ = ["COLUMNS", "DIRECTIONS", "VERSION", "rounds_of", "score", "transfer"]
 
 VERSION = 1  # of the scores: raise it whenever the same responses give other ones
 DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
@@ -144,31 +147,26 @@ def _fitted(
     others: Sequence[tuple[Representation, Representation]],
     pairs: Sequence[Pair],
     fold: Tensor,
-    metrics: Sequence[str],
+    names: Sequence[str],
     options: _Options,
     drawn: Drawn | None,
 ) -> Iterator[list[pd.DataFrame]]:
-    """From moments: for each tile a table for each of the held-out sets."""
+    """Maps, fitted and scored: for each tile a table for each of the held-out sets."""
     budget, directions = options.memory_gb * 2**30, DIRECTIONS[options.directions]
-
-    def kept(block: Sequence[Pair]) -> float:
-        return null_scores.keeps(x, y, block, options.folds, drawn.null) if drawn is not None else 0.0
-
-    def cost(block: Sequence[Pair]) -> float:
-        return (1 + len(others)) * bytes_of_moments(x.layers, y.layers, block, options.folds) + kept(block)
-
-    # Draws of chance and other stimuli are scored by moments alone.
-    plain = not others and drawn is None
+    metrics = [MEASURES[name] for name in names]
     by_gram = [
-        (a, b)
-        for a, b in pairs
-        if plain and x.positions[a] == 1 and wide.applies((x.layers[a], y.layers[b]), x.rows, metrics)
+        (a, b) for a, b in pairs if x.positions[a] == 1 and gram_side.applies((x.layers[a], y.layers[b]), x.rows, names)
     ]
     if by_gram:
-        more: Any = {"device": options.device, "budget": budget, "advance": options.advance}
-        yield [wide.score(x, y, by_gram, fold, metrics=metrics, directions=directions, **more)]  # type: ignore[arg-type]
+        sets: Any = [(x, y), *others]
+        more: Any = {"drawn": drawn, "device": options.device, "budget": budget, "advance": options.advance}
+        yield gram_side.score(sets, by_gram, fold, metrics=metrics, directions=directions, **more)
     done = set(by_gram)
     by_moments = [p for p in pairs if p not in done]
+
+    def cost(block: Sequence[Pair], at_once: int = 1) -> float:
+        needed = (1 + len(others)) * bytes_of_moments(x.layers, y.layers, block, options.folds, at_once)
+        return needed + (draws.keeps(x, y, block, options.folds, drawn.null) if drawn is not None else 0.0)
 
     def accumulated(tile: list[Pair]) -> tuple[int, Moments, list[Moments]]:
         step = options.chunk or chunk_of(x, y, tile, budget)
@@ -176,13 +174,20 @@ def _fitted(
         more = [accumulate(a, b, tile, fold, device=options.device, chunk=step, origin=moments) for a, b in others]
         return step, moments, more
 
-    for tile, (step, moments, held_out) in halving(accumulated, tiles(x, y, by_moments, cost, budget), x, y):
-        yield score_tile(moments, held_out or [moments], tile, metrics, directions, options.advance)
-        if drawn is not None:
-            left, advance = budget - cost(tile), options.advance
-            with workers() as pool:
-                drawing = Tile.of(moments, tile, metrics, directions, pool)
-                null_scores.draw(drawn, x, y, drawing, fold, budget=left, chunk=step, pool=pool, advance=advance)
+    for pairs_of_tile, (step, moments, held_out) in halving(accumulated, tiles(x, y, by_moments, cost, budget), x, y):
+        room = max(f for f in range(1, options.folds + 1) if f == 1 or cost(pairs_of_tile, f) <= budget)
+        at_once = options.folds if drawn is not None else room
+        parts: list[list[pd.DataFrame]] = []
+        with workers(options.device) as pool:
+            for first in range(0, options.folds, at_once):
+                held = range(first, min(first + at_once, options.folds))
+                tile = Tile(moments, held_out or [moments], pairs_of_tile, held, metrics, pool)
+                parts.append(rows.observed(tile, directions, pool, options.advance))
+                if drawn is not None:
+                    left, advance = budget - cost(pairs_of_tile), options.advance
+                    more = {"budget": left, "chunk": step, "pool": pool, "advance": advance}
+                    draws.draw(drawn, x, y, tile, fold, directions=directions, **more)
+        yield [rows.in_catalogue_order(pd.concat(tables)) for tables in zip(*parts, strict=True)]
 
 
 def _read_off(
@@ -205,13 +210,13 @@ def _read_off(
     for tile in tiles(x, y, pairs, cost, budget):
         tables: list[pd.DataFrame] = []
         for a, b in others or [(x, y)]:
-            rows = unfitted.score_tile(
+            found = unfitted.score_tile(
                 *(a, b, tile, fold, metrics, directions, drawn),
                 device=options.device,
                 chunk=options.chunk or chunk_of(x, y, tile, budget),
                 advance=options.advance if not tables else None,
             )
-            tables.append(ordered_rows(pd.DataFrame(rows)))
+            tables.append(rows.in_catalogue_order(pd.DataFrame(found)))
         yield tables
 
 

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.chance.draws import Drawn
-from convergence.alignment.metrics import cka, rsa
-from convergence.alignment.metrics import mutual_knn as neighbours
 from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.moments.accumulate import Pair, Representation
 from convergence.alignment.responses import held_out
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """What a measure takes from one layer's responses, what it makes of two layers', and the same layer reordered."""
-
-    prepare: Callable[[Tensor], Any]
-    compare: Callable[[Any, Any], Tensor]
-    reorder: Callable[[Any, Tensor], Any]
-
-
-_STEPS = {
-    "cka": _Steps(cka.kernel, cka.similarity, cka.reordered),
-    "rsa": _Steps(rsa.ranks, rsa.correlation, rsa.reordered),
-    "mutual_knn": _Steps(neighbours.nearest, neighbours.overlap, neighbours.reordered),
-}
 
 
 def cost(
@@ -42,12 +24,8 @@ def cost(
         *(widths_x[a] for a in {a for a, _ in pairs}),
         *(widths_y[b] for b in {b for _, b in pairs}),
     ]
-    taken = {
-        "cka": 8 * sum(n * width + (n * n if cka.needs_gram(n, width) else 0) for width in widths),
-        "rsa": 4 * n * n * (len(widths) + 3),
-        "mutual_knn": 8 * n * neighbours.NEIGHBOURS * len(widths),
-    }
-    return 8 * n * sum(widths) + max((taken[m] for m in metrics), default=0) + 32 * min(n * n, 2**22)
+    taken = [metric.bytes_taken(n, widths) for m in metrics if (metric := MEASURES[m]).bytes_taken]
+    return 8 * n * sum(widths) + max(taken, default=0) + 32 * min(n * n, 2**22)
 
 
 def score_tile(
@@ -101,9 +79,9 @@ def score_tile(
                 }
                 rows += [{**row, "direction": direction} for direction in directions]
                 if drawn is not None and chance:
-                    numbers = torch.tensor([[score, torch.nan, torch.nan] for score in chance], dtype=torch.float64)
+                    numbers = np.array([[[score, np.nan, np.nan] for score in chance]])
                     for direction in directions:
-                        drawn.put("shuffle", (a, b, metric, direction), folds, range(len(chance)), k, numbers)
+                        drawn.put("shuffle", (a, b, metric, direction), folds, range(len(chance)), [k], numbers)
         if advance is not None:
             advance(len(pairs) * (1 + len(orders)))
     return rows
@@ -124,7 +102,10 @@ def _values(
     orders: Sequence[Tensor],
 ) -> dict[Pair, list[float]]:
     """What the measure makes of each pair, then of each pair with the stimuli of x in each of the orders."""
-    steps = _STEPS[metric]
+    steps = MEASURES[metric]
+    assert steps.prepare is not None
+    assert steps.compare is not None
+    assert steps.reorder is not None
     y = {b: steps.prepare(responses_y[b]) for b in dict.fromkeys(b for _, b in pairs)}
     found: dict[Pair, list[float]] = {}
     for a in dict.fromkeys(a for a, _ in pairs):

@@ -20,13 +20,13 @@ _log = logging.getLogger("convergence")
 
 
 def bytes_of_moments(
-    widths_x: Mapping[str, int], widths_y: Mapping[str, int], pairs: Sequence[Pair], folds: int
+    widths_x: Mapping[str, int], widths_y: Mapping[str, int], pairs: Sequence[Pair], folds: int, at_once: int = 1
 ) -> float:
-    """Peak of one tile and one set of stimuli: moments, the statistics of a fold, the scratch of one linear fit."""
+    """Peak of one tile and one set of stimuli: moments, the statistics of ``at_once`` folds, the scratch of a fit."""
     within = sum(widths_x[a] ** 2 for a in {a for a, _ in pairs})
     within += sum(widths_y[b] ** 2 for b in {b for _, b in pairs})
     cross = sum(widths_x[a] * widths_y[b] for a, b in pairs)
-    return _BYTES * ((folds + 4) * within + (folds + 3) * cross)
+    return _BYTES * ((folds + 1 + 3 * at_once) * within + (folds + 3 * at_once) * cross)
 
 
 def tiles(

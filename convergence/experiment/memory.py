@@ -52,7 +52,7 @@ def peak(cfg: Config, c: Comparison, room: float) -> float:
         return unfitted.cost(x.layers, y.layers, block, samples, without)
 
     def of_grams(block: Sequence[Pair]) -> float:
-        return wide.cost(block, len(c.stimuli), 2 * len(fitted))
+        return wide.cost(block, len(c.stimuli), 2 * len(fitted), sets, cfg.metric.folds)
 
     needs = [0.0]
     for pairs, cost, metrics in (
@@ -98,7 +98,7 @@ def _refused(cfg: Config, c: Comparison, pair: Pair, widths: tuple[int, int], co
     if any(network.units is Units.flatten for network in c.networks):
         ways.append("take one unit per channel (model.units=center or mean)")
     by_gram = [name for name, measure in MEASURES.items() if measure.gram]
-    if _by_gram(cfg, c, widths, by_gram) and wide.cost([pair], len(c.stimuli), 2 * len(by_gram)) <= room:
+    if wide.applies(widths, len(c.stimuli), by_gram) and wide.cost([pair], len(c.stimuli), 2 * len(by_gram)) <= room:
         ways.append(f"score {' and '.join(by_gram)} alone (metric.names=[{','.join(by_gram)}])")
     ways.append("leave such layers out (model.layers)")
     whose = "" if cfg.memory_gb is not None else ", half of what this process may use"
@@ -112,13 +112,8 @@ def _refused(cfg: Config, c: Comparison, pair: Pair, widths: tuple[int, int], co
 def parted(cfg: Config, c: Comparison, x: dict[str, int], y: dict[str, int]) -> tuple[list[Pair], list[Pair]]:
     """Pairs whose maps are fitted from moments, and from Gram matrices."""
     fitted = [m for m in metrics_of(cfg) if MEASURES[m].fitted]
-    wide_ones = {(a, b) for a, b in c.pairs if _by_gram(cfg, c, (x[a], y[b]), fitted)}
+    wide_ones = {(a, b) for a, b in c.pairs if wide.applies((x[a], y[b]), len(c.stimuli), fitted)}
     return [p for p in c.pairs if p not in wide_ones], [p for p in c.pairs if p in wide_ones]
-
-
-def _by_gram(cfg: Config, c: Comparison, widths: tuple[int, int], metrics: Sequence[str]) -> bool:
-    plain = not c.conditions and not cfg.null.kinds
-    return plain and wide.applies(widths, len(c.stimuli), metrics)
 
 
 def sizes(comparison: Comparison) -> list[dict[str, tuple[int, int]]]:

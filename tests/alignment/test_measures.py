@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from convergence import align
 from convergence.alignment.arrays import Arrays
-from convergence.alignment.metrics import matching
+from convergence.alignment.metrics import catalogue, matching
 from convergence.alignment.metrics import partial_soft_matching as partial_matching
 from convergence.alignment.metrics.catalogue import MEASURES, METRICS
 from convergence.alignment.metrics.cka import kernel, similarity
@@ -36,6 +38,9 @@ from tests.support.reference import alive
 FURTHER = [m for m in MEASURES if m not in METRICS]
 WITHOUT_FIT = [m for m in MEASURES if not MEASURES[m].fitted]
 SYMMETRIC = [m for m in MEASURES if MEASURES[m].symmetric]
+
+
+OTHER_MEANINGS = {("linear", "options.py")}  # a learning rate's schedule
 
 
 # ---------------------------------------------------------------- oracles, on the activations
@@ -362,3 +367,14 @@ def test_the_catalogue_the_command_line_and_the_figures_know_the_same_metrics() 
     assert len({tuple(sorted(look(metric).items())) for metric in MEASURES}) == len(MEASURES)
     for metric in MEASURES:
         assert compose([f"metric={metric}"]).metric.names == [metric]
+
+
+def test_each_metric_is_spelt_in_its_own_file_alone() -> None:
+    package = Path(catalogue.__file__).parents[2]
+    own = {metric: Path(catalogue.__file__).with_name(f"{metric}.py") for metric in MEASURES}
+    for metric, home in own.items():
+        spelt = re.compile(rf"""(["']){metric}\1""")
+        places = [path for path in package.rglob("*.py") if spelt.search(path.read_text())]
+        strays = [path for path in places if path != home and (metric, path.name) not in OTHER_MEANINGS]
+        assert home in places
+        assert not strays

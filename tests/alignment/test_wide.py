@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from convergence import align
 from convergence.activations.cache import Entry, Joined
-from convergence.alignment import gram_side as wide
-from convergence.alignment.score import COLUMNS, score
+from convergence.alignment.arrays import Arrays
+from convergence.alignment.score import score, transfer
 from convergence.system.errors import UserError
 from tests.support.reference import score_pair
 
 METRICS = ("linear", "procrustes")
-SIZES = ["units_x", "units_y", "dead_x", "dead_y", "n_train", "n_test"]
+VALUES = ["score", "score_global", "penalty", "p_value", "p_value_max", "null_quantile", "score_calibrated"]
 
 
 def layer(seed: int, stimuli: int, units: int, level: float = 0.0, dead: int = 0) -> np.ndarray:
@@ -29,19 +29,19 @@ def layer(seed: int, stimuli: int, units: int, level: float = 0.0, dead: int = 0
     return made
 
 
-def both_sides(x: dict, y: dict, monkeypatch: pytest.MonkeyPatch, **options: object) -> tuple[pd.DataFrame, ...]:
-    by_gram = align(x, y, metrics=METRICS, **options)  # type: ignore[arg-type]
-    monkeypatch.setattr(wide, "applies", lambda *_: False)
-    return by_gram, align(x, y, metrics=METRICS, **options)  # type: ignore[arg-type]
+def by_moments(x: dict, y: dict, **options: object) -> pd.DataFrame:
+    """The same metrics where another one, that needs all correlations, keeps the pair from the Gram side."""
+    table = align(x, y, metrics=[*METRICS, "cca"], **options)  # type: ignore[arg-type]
+    return table[table.metric != "cca"].reset_index(drop=True)
 
 
 def assert_same(a: pd.DataFrame, b: pd.DataFrame) -> None:
-    assert list(a.columns) == COLUMNS
-    keys = ["layer_x", "layer_y", "metric", "direction", "fold", *SIZES]
-    pd.testing.assert_frame_equal(a[keys], b[keys])
+    assert list(a.columns) == list(b.columns)
+    keys = [name for name in a.columns if name not in VALUES]
+    pd.testing.assert_frame_equal(a[keys], b[keys], check_dtype=False)
     assert np.allclose(np.log(a.penalty), np.log(b.penalty), equal_nan=True)
-    for column in ("score", "score_global"):
-        assert np.allclose(a[column], b[column], atol=1e-9), column
+    for column in set(VALUES) & set(a.columns):
+        assert np.allclose(a[column], b[column], atol=1e-9, equal_nan=True), column
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,22 @@ def assert_same(a: pd.DataFrame, b: pd.DataFrame) -> None:
     ],
     ids=["both wide", "one narrow", "narrow with wide", "far from zero", "dead units", "float32 and float16"],
 )
+@pytest.mark.parametrize("options", [{}, {"null": "shuffle", "draws": 4, "alpha": 0.2, "keep_draws": True}])
 def test_the_gram_side_gives_the_scores_of_the_moment_side(
-    x: dict[str, np.ndarray], y: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+    x: dict[str, np.ndarray], y: dict[str, np.ndarray], options: dict
 ) -> None:
-    assert_same(*both_sides(x, y, monkeypatch))
+    assert_same(align(x, y, metrics=METRICS, **options), by_moments(x, y, **options))
+
+
+def test_maps_fitted_by_gram_matrices_are_scored_on_other_stimuli_as_those_from_moments() -> None:
+    pairs, seeds = [("a", "a")], ((1, 200), (2, 150), (3, 200), (4, 150), (5, 200), (6, 150))
+    x, y, *others = (Arrays({"a": layer(seed, 60, units, dead=9)}, "x") for seed, units in seeds)
+    sets = list(zip(others[::2], others[1::2], strict=True))
+    found = transfer(x, y, sets, pairs, metrics=METRICS)
+    expected = transfer(x, y, sets, pairs, metrics=[*METRICS, "cca"])
+    assert len(found) == 2
+    for a, b in zip(found, expected, strict=True):
+        assert_same(a, b[b.metric != "cca"].reset_index(drop=True))
 
 
 @settings(max_examples=15, deadline=None)
@@ -71,12 +83,8 @@ def test_the_gram_side_gives_the_scores_of_the_moment_side(
 )
 def test_both_sides_agree_at_any_size(stimuli: int, units: tuple[int, int], folds: int, directions: str) -> None:
     x, y = {"a": layer(1, stimuli, units[0])}, {"b": layer(2, stimuli, units[1])}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wide, "applies", lambda *_: True)
-        by_gram = align(x, y, metrics=METRICS, folds=folds, directions=directions)  # type: ignore[arg-type]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wide, "applies", lambda *_: False)
-        assert_same(by_gram, align(x, y, metrics=METRICS, folds=folds, directions=directions))  # type: ignore[arg-type]
+    options = {"folds": folds, "directions": directions}
+    assert_same(align(x, y, metrics=METRICS, **options), by_moments(x, y, **options))  # type: ignore[arg-type]
 
 
 def test_the_gram_side_equals_the_obvious_way() -> None:
@@ -87,12 +95,12 @@ def test_the_gram_side_equals_the_obvious_way() -> None:
         assert row.score_global == pytest.approx(expected["score_global"], abs=1e-6)
 
 
-def test_tiles_and_blocks_of_units_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("null", ["none", "shuffle"])
+def test_tiles_and_blocks_of_units_change_nothing(null: str) -> None:
     x = {f"a{i}": layer(i, 40, 70 + i) for i in range(3)}
     y = {f"b{i}": layer(9 + i, 40, 60 + i) for i in range(3)}
-    whole = align(x, y, metrics=METRICS)
-    one_pair = wide.cost([("a0", "b0")], 40, 4) / 2**30
-    assert_same(align(x, y, metrics=METRICS, memory_gb=one_pair * 1.5), whole)
+    options = {"metrics": METRICS, "null": null, "draws": 6, "alpha": 0.2}
+    assert_same(align(x, y, memory_gb=5e-4, **options), align(x, y, **options))
 
 
 def test_the_cache_is_read_by_columns(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -111,9 +119,9 @@ def test_the_cache_is_read_by_columns(tmp_path) -> None:  # type: ignore[no-unty
     assert_same(table, align({"a": values["a"]}, {"b": values["b"]}, metrics=METRICS))
 
 
-def test_memory_follows_the_stimuli_and_not_the_units() -> None:
+def test_memory_follows_the_stimuli_and_not_the_units_with_a_null_too() -> None:
     x, y = ({n: layer(i, 20, 20_000).astype(np.float32)} for i, n in enumerate("ab"))
-    align(x, y, metrics=METRICS, memory_gb=0.01)  # XᵀX alone would take 3 GiB
+    align(x, y, metrics=METRICS, memory_gb=0.01, null="shuffle", draws=19)  # XᵀX alone would take 3 GiB
     with pytest.raises(
         UserError, match=r"20,000 × 20,000 units\) takes .* GiB, more than memory_gb=0.01.*linear and proc"
     ):

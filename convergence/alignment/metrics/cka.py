@@ -12,24 +12,13 @@ Ignored: rotations and reflections of the units, one common scale, offsets. Not 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from convergence.alignment.metrics.metric import Metric
-
-METRIC = Metric(
-    name="cka",
-    label="CKA",
-    about="linear CKA, unbiased",
-    place=7,
-    look=("#D55E00", "P", "-."),
-    ignores=("order of units", "scale", "rotation", "offset of each unit"),
-    fitted=False,
-    symmetric=True,
-    least=4,
-)
 
 _SMALL = 1024  # stimuli up to which an (n, n) kernel costs nothing to keep
 
@@ -86,3 +75,25 @@ def _hsic(product: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """From ‖XᵀY‖² and the diagonals of both kernels, (n,) each."""
     n = len(a)
     return product - n / (n - 2) * (a @ b) + a.sum() * b.sum() / ((n - 1) * (n - 2))
+
+
+def bytes_taken(n: int, widths: Sequence[int]) -> int:
+    """By the kernels of layers of these widths."""
+    return 8 * sum(n * width + (n * n if needs_gram(n, width) else 0) for width in widths)
+
+
+METRIC = Metric(
+    name="cka",
+    label="CKA",
+    about="linear CKA, unbiased",
+    place=7,
+    look=("#D55E00", "P", "-."),
+    ignores=("order of units", "scale", "rotation", "offset of each unit"),
+    fitted=False,
+    symmetric=True,
+    least=4,
+    prepare=kernel,
+    compare=similarity,
+    reorder=reordered,
+    bytes_taken=bytes_taken,
+)

@@ -7,11 +7,66 @@ training scatter serves all targets and all penalties.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
-from convergence.alignment.metrics.metric import Freedom, Metric
-from convergence.alignment.moments.splits import LayerSplit
+from convergence.alignment.metrics import scores
+from convergence.alignment.metrics.metric import Freedom, HeldOut, Metric, Training
+
+PENALTIES = tuple(10.0**e for e in range(-8, 9))
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Maps (…, N_x, N_y), and their penalties (…,) on the scale of scikit-learn's ``Ridge(alpha)``."""
+
+    weights: Tensor
+    penalty: Tensor
+
+
+def fit(training: Training) -> Ridge:
+    """Ridge maps by the eigenvectors of the source's training scatter."""
+    assert training.source.eigen is not None
+    values, vectors, kept = training.source.eigen
+    projected = vectors.mT @ training.cross
+    energy = torch.where(kept, projected.square().sum(dim=-1) / torch.where(kept, values, 1.0), 0.0)
+    total = training.target.variance.sum(dim=-1)
+    penalty = least_gcv(values, kept, energy, total, training.source.n.squeeze(-1))
+    inverse = torch.where(kept, 1 / torch.where(kept, values + penalty[..., None], 1.0), 0.0)
+    return Ridge(vectors @ projected.mul_(inverse[..., None]), penalty)
+
+
+def least_gcv(values: Tensor, kept: Tensor, energy: Tensor, total: Tensor, n: Tensor) -> Tensor:
+    """The penalty with the least generalised cross-validation error (…,).
+
+    Parameters
+    ----------
+    values, kept : (…, N) eigenvalues of the source's training scatter, and which are in its numerical range.
+    energy : (…, N) the part of the target's training scatter that lies along each of the source's directions.
+    total : (…,) the target's training scatter, summed over its units.
+    n : training samples, (…,).
+    """
+    penalties = torch.tensor(PENALTIES, dtype=values.dtype).to(values.device, non_blocking=True)
+    outside = (total - energy.sum(dim=-1)).clamp_min(0)
+    # The centring takes one degree of freedom; what the source cannot reach stays in the residual. Counting both
+    # by rank keeps the ratio finite where a small penalty interpolates.
+    free = n - 1 - kept.sum(dim=-1)
+    outside = torch.where(free > 0, outside, 0.0)
+    reached = torch.where(kept, values, torch.inf)[..., None, :]
+    shrunk = penalties[:, None] / (reached + penalties[:, None])
+    residual = outside[..., None] + (shrunk.square() @ energy[..., None]).squeeze(-1)
+    gcv = residual / (free.clamp_min(0)[..., None] + shrunk.sum(dim=-1)).square()
+    # Of penalties that are equal to rounding, the largest: the choice must not hang on the last digit.
+    near = gcv <= gcv.amin(dim=-1, keepdim=True) * (1 + 1e-9)
+    return penalties[len(PENALTIES) - 1 - near.flip(-1).int().argmax(dim=-1)]
+
+
+def score(ridge: Ridge, held_out: HeldOut) -> scores.Scores:
+    """Its scores on held-out statistics, with the penalty."""
+    return replace(scores.dense(ridge.weights, held_out), penalty=ridge.penalty)
+
 
 METRIC = Metric(
     name="linear",
@@ -23,60 +78,7 @@ METRIC = Metric(
     freedom=Freedom.linear,
     ignores=("order of units", "scale", "rotation", "offset of each unit"),
     gram=True,
+    spectral=True,
+    fit=fit,
+    score=score,
 )
-
-PENALTIES = tuple(10.0**e for e in range(-8, 9))
-
-
-def fit(source: LayerSplit, targets: list[LayerSplit], cross: list[Tensor]) -> tuple[list[Tensor], list[float]]:
-    """Ridge maps from one source layer to several target layers.
-
-    Parameters
-    ----------
-    source : the layer that predicts (N_x live units).
-    targets : the layers that are predicted (N_y live units each).
-    cross : training cross scatter (N_x, N_y) of the source with each target.
-
-    Returns
-    -------
-    The maps W, (N_x, N_y) each, and the penalties, on the scale of scikit-learn's ``Ridge(alpha)``.
-    """
-    values, vectors = source.eigen
-    projected = vectors.T @ torch.cat(cross, dim=1)
-    widths = [c.shape[1] for c in cross]
-    chosen = _penalties(values, projected.split(widths, dim=1), targets, source.n_train)
-    scale = values[:, None] + torch.repeat_interleave(chosen, torch.tensor(widths, device=chosen.device))
-    maps = vectors @ projected.div_(scale)
-    return list(maps.split(widths, dim=1)), chosen.tolist()
-
-
-def _penalties(values: Tensor, projected: tuple[Tensor, ...], targets: list[LayerSplit], n: int) -> Tensor:
-    """The penalty with the least GCV error, for each target: (targets,)."""
-    energy = torch.stack([z.square().sum(dim=1) for z in projected], dim=1) / values[:, None]
-    return least_gcv(values, energy, torch.stack([t.variance_train.sum() for t in targets]), n)
-
-
-def least_gcv(values: Tensor, energy: Tensor, total: Tensor, n: int) -> Tensor:
-    """The penalty with the least generalised cross-validation error, for each target.
-
-    Parameters
-    ----------
-    values : (r,) eigenvalues of the source's training scatter.
-    energy : (r, targets) the part of the target's training scatter that lies along each of the source's directions.
-    total : (targets,) the target's training scatter, summed over its units.
-    n : training samples.
-    """
-    penalties = torch.tensor(PENALTIES, dtype=values.dtype, device=values.device)
-    outside = (total - energy.sum(dim=0)).clamp_min(0)
-    # The centring takes one degree of freedom; what the source cannot reach stays in the residual. Counting both
-    # by rank keeps the ratio finite where a small penalty interpolates.
-    free = n - 1 - len(values)
-    if free <= 0:
-        free, outside = 0, torch.zeros_like(outside)
-    shrunk = penalties[:, None] / (values + penalties[:, None])
-    residual = outside + shrunk.square() @ energy
-    gcv = residual / (free + shrunk.sum(dim=1, keepdim=True)).square()
-    # Of penalties that are equal to rounding, the largest: the choice must not hang on the last digit.
-    near = gcv <= gcv.amin(dim=0) * (1 + 1e-9)
-    last = len(PENALTIES) - 1 - near.flip(0).int().argmax(dim=0)
-    return penalties[last]

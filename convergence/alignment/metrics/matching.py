@@ -1,17 +1,24 @@
 """Matching of single units: permutation, and soft matching between unequal widths.
 
-Both minimise the cost 1 - r on the training correlation matrix: `permutation` over one-to-one assignments,
-`soft_matching` over transport plans with uniform marginals (Khosla & Williams 2024, arXiv 2311.09466, eq. 3).
+Both minimise the cost 1 - r on the training correlation matrix: permutation over one-to-one assignments,
+soft matching over transport plans with uniform marginals (Khosla & Williams 2024, arXiv 2311.09466, eq. 3).
 At equal widths a vertex of the transport polytope is a permutation, and the two are the same. Exact, never entropic.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from math import lcm
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from convergence.alignment.metrics import scores
+from convergence.alignment.metrics.metric import HeldOut, Training
 
 Plan = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]  # rows, columns, masses that sum to one
 
@@ -47,3 +54,79 @@ def transport(correlation: NDArray[np.float64]) -> Plan:
     plan = ot.emd(*uniform, 1 - correlation.round(ROUNDED), numItermax=10_000_000)
     rows, columns = np.nonzero(plan)
     return rows, columns, plan[rows, columns]
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Plans of matchings: edges between units ``rows`` and ``columns`` with ``masses``, (…, E) each.
+
+    Plans with fewer edges are filled up with edges of no mass. ``one_to_one``: no unit has two edges.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    masses: Tensor
+    shape: tuple[int, int]
+    one_to_one: bool
+
+    @property
+    def weights(self) -> Tensor:
+        """The plans as matrices (…, N_x, N_y)."""
+        n_x, n_y = self.shape
+        empty = self.masses.new_zeros(*self.masses.shape[:-1], n_x * n_y)
+        return empty.scatter_add_(-1, self.rows * n_y + self.columns, self.masses).unflatten(-1, self.shape)
+
+
+def reverse(plan: Matching) -> Matching:
+    """The same plans from the target's side."""
+    return replace(plan, rows=plan.columns, columns=plan.rows, shape=plan.shape[::-1])
+
+
+def assigned(training: Training) -> Matching:
+    """One unit with one; where numbers of live units differ, the surplus stays unmatched."""
+    return solved(training, assignment, one_to_one=True)
+
+
+def transported(training: Training) -> Matching:
+    """Optimal transport; where there are as many live units on both sides, one unit with one."""
+    live = training.source.live.sum(dim=-1) != training.target.live.sum(dim=-1)
+    if not bool(live.any()):
+        return training.once(assigned)
+    return solved(training, transport, one_to_one=False)
+
+
+def solved(training: Training, solve: Callable[[NDArray[np.float64]], Plan], one_to_one: bool) -> Matching:
+    """A plan for each matrix of training correlations, of live units alone: on the CPU, whatever the device."""
+    source, target, cross = training.source, training.target, training.cross
+    spread = [torch.where(units.live, units.variance, 1.0).rsqrt() for units in (source, target)]
+    correlation = (cross * spread[0][..., :, None] * spread[1][..., None, :]).cpu().numpy()
+    lead = cross.shape[:-2]
+    flat = correlation.reshape(-1, *correlation.shape[-2:])
+    live_x, live_y = (units.live.expand(*lead, -1).flatten(0, -2).cpu().numpy() for units in (source, target))
+    plans = [_among_live(solve, r, a, b) for r, a, b in zip(flat, live_x, live_y, strict=True)]
+    shape = (len(plans), max((len(rows) for rows, _, _ in plans), default=0))
+    stacks = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape)
+    for i, plan in enumerate(plans):
+        for stack, part in zip(stacks, plan, strict=True):
+            stack[i, : len(part)] = part
+    edges = [torch.from_numpy(stack).to(cross.device).unflatten(0, lead) for stack in stacks]
+    return Matching(edges[0], edges[1], edges[2], (cross.shape[-2], cross.shape[-1]), one_to_one)
+
+
+def _among_live(
+    solve: Callable[[NDArray[np.float64]], Plan],
+    correlation: NDArray[np.float64],
+    live_x: NDArray[np.bool_],
+    live_y: NDArray[np.bool_],
+) -> Plan:
+    if live_x.all() and live_y.all():
+        return solve(correlation)
+    rows, columns, masses = solve(correlation[live_x][:, live_y])
+    return live_x.nonzero()[0][rows], live_y.nonzero()[0][columns], masses
+
+
+def score(plan: Matching, held_out: HeldOut) -> scores.Scores:
+    """All three scores of plans on held-out statistics."""
+    edges = plan.rows, plan.columns, plan.masses
+    found = scores.matched(*edges, held_out) if plan.one_to_one else scores.dense(plan.weights, held_out)
+    return replace(found, transport=scores.transported(*edges, held_out))

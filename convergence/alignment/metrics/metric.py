@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from convergence.alignment.metrics.scores import Scores
+    from convergence.alignment.moments.statistics import HeldOutUnits, TrainingUnits
+
+T = TypeVar("T")
 
 
 class Freedom(IntEnum):
@@ -15,9 +24,52 @@ class Freedom(IntEnum):
     linear = 2
 
 
+@dataclass
+class Training:
+    """What a map is fitted from: pairs of layers on the training stimuli, "…" of them at once.
+
+    Attributes
+    ----------
+    source, target : units of the layers.
+    cross : (…, N_x, N_y) training scatter between them.
+    exact : by the most careful way, whatever it takes.
+    """
+
+    source: TrainingUnits
+    target: TrainingUnits
+    cross: Tensor
+    exact: bool = False
+    _made: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, make: Callable[[Training], T]) -> T:
+        """What ``make`` makes of it, for several metrics."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
+
+    @property
+    def reversed(self) -> Training:
+        """The other direction."""
+        return Training(self.target, self.source, self.cross.mT, self.exact)
+
+
+@dataclass
+class HeldOut:
+    """What a map is scored on: the same pairs of layers on held-out stimuli; ``cross`` is (…, N_x, N_y)."""
+
+    source: HeldOutUnits
+    target: HeldOutUnits
+    cross: Tensor
+
+    @property
+    def reversed(self) -> HeldOut:
+        """The other direction."""
+        return HeldOut(self.target, self.source, self.cross.mT)
+
+
 @dataclass(frozen=True)
 class Metric:
-    """Facts of one metric.
+    """Facts of one metric, and the functions that fit and score it.
 
     Attributes
     ----------
@@ -36,7 +88,14 @@ class Metric:
     single_position : it compares stimuli with one another, so each must have one response (not ``samples``).
     least : stimuli that a fold needs.
     basis_bound : a rotation of the source changes its score, so that the rotation null says something.
-    gram : it can be fitted from Gram matrices, where a layer has more units than there are stimuli.
+    gram : its map is a matrix that Gram matrices can fit, where a layer has more units than there are stimuli.
+    spectral : its fit reads eigenvectors of the training scatters.
+    fit : a map from training statistics.
+    score : a map's scores on held-out statistics.
+    reverse : the map of the other direction, where it follows from this one.
+    prepare, compare, reorder : where nothing is fitted, what is taken from one layer's held-out responses (n, N), the
+        score of two layers, and what is taken from the same responses in another order (n,).
+    bytes_taken : by all that is prepared of layers of these widths on n stimuli.
     """
 
     name: str
@@ -54,6 +113,14 @@ class Metric:
     least: int = 2
     basis_bound: bool = False
     gram: bool = False
+    spectral: bool = False
+    fit: Callable[[Training], Any] | None = None
+    score: Callable[[Any, HeldOut], Scores] | None = None
+    reverse: Callable[[Any], Any] | None = None
+    prepare: Callable[[Tensor], Any] | None = None
+    compare: Callable[[Any, Any], Tensor] | None = None
+    reorder: Callable[[Any, Tensor], Any] | None = None
+    bytes_taken: Callable[[int, Sequence[int]], int] | None = None
 
     @property
     def style(self) -> dict[str, Any]:

@@ -9,24 +9,13 @@ units.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from convergence.alignment.metrics.metric import Metric
-
-METRIC = Metric(
-    name="mutual_knn",
-    label="mutual k-NN",
-    about="shared nearest neighbours (10)",
-    place=9,
-    look=("#000000", "+", "--"),
-    ignores=("order of units", "scale", "rotation", "gain of each stimulus"),
-    fitted=False,
-    symmetric=True,
-    single_position=True,
-    least=12,
-)
 
 NEIGHBOURS = 10
 _BLOCK = 2**22  # entries computed at a time
@@ -58,3 +47,26 @@ def reordered(places: Tensor, order: Tensor) -> Tensor:
     now[order] = torch.arange(len(order), device=order.device)
     moved = places[order]
     return torch.where(moved < 0, moved, now[moved])
+
+
+def bytes_taken(n: int, widths: Sequence[int]) -> int:
+    """By the places of neighbours of so many layers."""
+    return 8 * n * NEIGHBOURS * len(widths)
+
+
+METRIC = Metric(
+    name="mutual_knn",
+    label="mutual k-NN",
+    about="shared nearest neighbours (10)",
+    place=9,
+    look=("#000000", "+", "--"),
+    ignores=("order of units", "scale", "rotation", "gain of each stimulus"),
+    fitted=False,
+    symmetric=True,
+    single_position=True,
+    least=12,
+    prepare=nearest,
+    compare=overlap,
+    reorder=reordered,
+    bytes_taken=bytes_taken,
+)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from convergence.alignment.metrics.metric import Freedom, Metric
+from convergence.alignment.metrics import matching
+from convergence.alignment.metrics.matching import Matching
+from convergence.alignment.metrics.metric import Freedom, Metric, Training
+
+
+def fit(training: Training) -> Matching:
+    """Plans on the training correlations."""
+    return training.once(matching.assigned)
+
 
 METRIC = Metric(
     name="permutation",
@@ -15,4 +23,7 @@ METRIC = Metric(
     ignores=("order of units", "scale", "offset of each unit"),
     equal_widths=True,
     basis_bound=True,
+    fit=fit,
+    reverse=matching.reverse,
+    score=matching.score,
 )

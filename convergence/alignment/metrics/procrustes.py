@@ -6,10 +6,42 @@ directions without evidence (fewer stimuli than units) predict nothing. Transpos
 
 from __future__ import annotations
 
-import torch
+from dataclasses import dataclass, replace
+
 from torch import Tensor
 
-from convergence.alignment.metrics.metric import Freedom, Metric
+from convergence.alignment.metrics import polar, scores
+from convergence.alignment.metrics.metric import Freedom, HeldOut, Metric, Training
+
+
+@dataclass(frozen=True)
+class Isometry:
+    """Partial isometries (…, N_x, N_y), and where they are doubtful (…,)."""
+
+    weights: Tensor
+    doubtful: Tensor | None = None
+
+    @property
+    def penalty(self) -> None:
+        """None: nothing is penalised."""
+
+
+def fit(training: Training) -> Isometry:
+    """The partial isometry that maximises <XW, Y>."""
+    if polar.by_products(training.cross) and not training.exact:
+        return Isometry(*polar.iterated(training.cross))
+    return Isometry(polar.exact(training.cross))
+
+
+def reverse(isometry: Isometry) -> Isometry:
+    """The transpose."""
+    return Isometry(isometry.weights.mT, isometry.doubtful)
+
+
+def score(isometry: Isometry, held_out: HeldOut) -> scores.Scores:
+    """Its scores on held-out statistics."""
+    return replace(scores.dense(isometry.weights, held_out), doubtful=isometry.doubtful)
+
 
 METRIC = Metric(
     name="procrustes",
@@ -21,36 +53,7 @@ METRIC = Metric(
     freedom=Freedom.rotation,
     ignores=("order of units", "scale", "rotation", "offset of each unit"),
     gram=True,
+    fit=fit,
+    reverse=reverse,
+    score=score,
 )
-
-# Singular values down to this share of the largest come from the Gram matrix, which squares their condition number
-# (1e-4 leaves eight digits); the weaker ones, often few, from a singular value decomposition of what is left.
-_STRONG = 1e-4
-
-
-def fit(cross: Tensor) -> Tensor:
-    """Partial isometry (…, N_x, N_y) that maximises <XW, Y>, from the training cross scatter (…, N_x, N_y)."""
-    if cross.ndim > 2:
-        return torch.stack([fit(draw) for draw in cross])
-    if 0 in cross.shape:
-        return torch.zeros_like(cross)
-    if cross.shape[0] < cross.shape[1]:
-        return fit(cross.T).T
-    squares, right = torch.linalg.eigh(cross.T @ cross)
-    weak = int((squares < _STRONG**2 * squares[-1]).sum())
-    if weak > len(squares) // 2:
-        return _polar(cross, float(squares[-1].clamp_min(0).sqrt()))
-    mapped = cross @ right
-    left = mapped[:, weak:] / squares[weak:].sqrt()
-    polar = left @ right[:, weak:].T
-    if weak:
-        rest = mapped[:, :weak] - left @ (left.T @ mapped[:, :weak])
-        polar += _polar(rest, float(squares[-1].sqrt())) @ right[:, :weak].T
-    return polar
-
-
-def _polar(cross: Tensor, largest: float) -> Tensor:
-    """U Vᵀ on the numerical range: singular values lost in the rounding of ``largest`` carry no evidence."""
-    left, values, right = torch.linalg.svd(cross, full_matrices=False)
-    floor = max(1e-12, len(cross) * torch.finfo(cross.dtype).eps)
-    return (left * (values > floor * largest)) @ right

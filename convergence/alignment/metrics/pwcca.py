@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from convergence.alignment.metrics.metric import Metric
+from convergence.alignment.metrics import canonical
+from convergence.alignment.metrics.canonical import Variates
+from convergence.alignment.metrics.metric import HeldOut, Metric, Training
+from convergence.alignment.metrics.scores import Scores
+
+
+def fit(training: Training) -> Variates:
+    """Canonical variates of both layers."""
+    return training.once(canonical.fit)
+
+
+def score(variates: Variates, held_out: HeldOut) -> Scores:
+    """The mean of the held-out correlations, each weighted by its variate's share of the target."""
+    r = canonical.correlations(variates, held_out)
+    return Scores((variates.shares_y * r).sum(dim=-1) / variates.shares_y.sum(dim=-1))
+
 
 METRIC = Metric(
     name="pwcca",
@@ -11,4 +26,8 @@ METRIC = Metric(
     place=6,
     look=("#882255", "d", ":"),
     ignores=("order of units", "scale", "rotation", "invertible map", "offset of each unit"),
+    spectral=True,
+    fit=fit,
+    reverse=canonical.reverse,
+    score=score,
 )

@@ -9,24 +9,13 @@ Not ignored: rotations, and offsets or scales of single units. It takes O(n² N)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from convergence.alignment.metrics.metric import Metric
-
-METRIC = Metric(
-    name="rsa",
-    label="RSA",
-    about="rank correlation of dissimilarities",
-    place=8,
-    look=("#DDCC77", "*", "-"),
-    ignores=("order of units", "scale", "gain of each stimulus", "offset of each stimulus"),
-    fitted=False,
-    symmetric=True,
-    single_position=True,
-    least=3,
-)
 
 # Dissimilarities below this share of the largest spread are those of equal patterns, but for rounding.
 _EQUAL = 1e-13
@@ -71,3 +60,26 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 def reordered(table: Tensor, order: Tensor) -> Tensor:
     """The ranks with the stimuli in another order (n,)."""
     return table[order][:, order]
+
+
+def bytes_taken(n: int, widths: Sequence[int]) -> int:
+    """By the ranks of so many layers, and by making them."""
+    return 4 * n * n * (len(widths) + 3)
+
+
+METRIC = Metric(
+    name="rsa",
+    label="RSA",
+    about="rank correlation of dissimilarities",
+    place=8,
+    look=("#DDCC77", "*", "-"),
+    ignores=("order of units", "scale", "gain of each stimulus", "offset of each stimulus"),
+    fitted=False,
+    symmetric=True,
+    single_position=True,
+    least=3,
+    prepare=ranks,
+    compare=correlation,
+    reorder=reordered,
+    bytes_taken=bytes_taken,
+)

@@ -2,125 +2,161 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from convergence.alignment.moments.splits import LayerSplit, Units
+from convergence.alignment.metrics.metric import HeldOut
+from convergence.alignment.moments.statistics import HeldOutUnits
 
 # A prediction whose held-out variance is below this share of what its weights could carry is constant.
 _CONSTANT = 1e-14
-_BLOCK = 64  # units: below it, halving a matrix product costs more than it saves
 
 
 @dataclass(frozen=True)
 class Scores:
-    """``score``: mean Pearson r over target units; ``overall``: Frobenius correlation (column score_global).
+    """What a row holds, (…,) each; None where the metric has no such number.
 
-    ``corrected``: the mean of r by what each target unit's repeats allow (column score_corrected); None without them.
+    Attributes
+    ----------
+    score : mean Pearson r over target units, or the metric's own measure.
+    overall : Frobenius correlation (column score_global).
+    transport : Σ T_ij r_ij of a matching.
+    penalty : of the ridge.
+    corrected : the mean of r by what each target unit's repeats allow; None without them.
+    doubtful : bool, where the fit has to be made again by a slower way.
     """
 
     score: Tensor
-    overall: Tensor
+    overall: Tensor | None = None
+    transport: Tensor | None = None
+    penalty: Tensor | None = None
     corrected: Tensor | None = None
+    doubtful: Tensor | None = None
+
+    def stacked(self) -> Tensor:
+        """(…, 6), NaN for what there is not."""
+        missing = torch.full_like(self.score, torch.nan)
+        doubtful = torch.zeros_like(self.score) if self.doubtful is None else self.doubtful.to(self.score.dtype)
+        known = (self.score, self.overall, self.transport, self.penalty, self.corrected)
+        parts = [missing if part is None else part for part in known]
+        return torch.stack(torch.broadcast_tensors(*parts, doubtful), dim=-1)
 
 
-def dense(weights: Tensor, source: LayerSplit, target: LayerSplit, cross: Tensor) -> Scores:
-    """Scores of a dense map.
+@dataclass(frozen=True)
+class Sums:
+    """Sums over target units, from which scores follow; those of blocks of units add up. (…,) each."""
 
-    Parameters
-    ----------
-    weights : (…, N_x, N_y) map; X W predicts Y.
-    source, target : the layers, live units only.
-    cross : (…, N_x, N_y) held-out cross scatter.
-    """
-    return _scores(
+    r: Tensor
+    counted: Tensor
+    shared: Tensor
+    size_x: Tensor
+    size_y: Tensor
+    corrected: Tensor | None = None
+    reliable: Tensor | None = None
+
+    def __add__(self, other: Sums) -> Sums:
+        ends = ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
+        return Sums(*(None if a is None or b is None else a + b for a, b in ends))  # type: ignore[arg-type]
+
+    @property
+    def scores(self) -> Scores:
+        """NaN where there is no unit to predict; an overall score of 0 where nothing is predicted."""
+        product = (self.size_x * self.size_y).sqrt()
+        corrected = None if self.corrected is None or self.reliable is None else self.corrected / self.reliable
+        overall = torch.where(product > 0, self.shared / product, 0.0)
+        return Scores(self.r / self.counted, overall, corrected=corrected)
+
+
+def dense(weights: Tensor, held_out: HeldOut) -> Scores:
+    """Scores of a dense map (…, N_x, N_y): X W predicts Y."""
+    source, target, cross = held_out.source, held_out.target, held_out.cross
+    return summed(
         covariance=(weights * cross).sum(dim=-2),
-        variance=quadratic(source.test, weights),
-        reach=weights.square().sum(dim=-2) * source.variance_test.sum(dim=-1, keepdim=True),
-        drift=(source.drift[..., None, :] @ weights).squeeze(-2),
-        target=(target.variance_test, target.drift, target.varies),
+        variance=source.quadratic(weights),
+        reach=weights.square().sum(dim=-2) * source.variance.sum(dim=-1, keepdim=True),
+        shift=(source.shift[..., None, :] @ weights).squeeze(-2),
+        target=(target.variance, target.shift, target.varies),
         ceiling=target.ceiling,
-        n=source.n_test,
-    )
+        n=target.n,
+    ).scores
 
 
-def matched(rows: Tensor, columns: Tensor, source: Units, target: Units, cross: Tensor) -> Scores:
+def matched(rows: Tensor, columns: Tensor, masses: Tensor, held_out: HeldOut) -> Scores:
     """Scores of a one-to-one matching of source units ``rows`` with target units ``columns``, (…, E) each.
 
-    Units without a partner are out of all means. The same as :func:`dense`, without a matrix product.
+    Units without a partner, and edges without mass, are out of all means. The same as :func:`dense`, without a
+    matrix product.
     """
-    return _scores(
-        covariance=_entries(cross, rows, columns),
-        variance=_pick(source.variance_test, rows),
-        reach=source.variance_test.sum(dim=-1, keepdim=True),
-        drift=_pick(source.drift, rows),
-        target=tuple(_pick(v, columns) for v in (target.variance_test, target.drift, target.varies)),
+    source, target, there = held_out.source, held_out.target, masses > 0
+    variance_y, shift_y, varies = (_pick(v, columns) for v in (target.variance, target.shift, target.varies))
+    return summed(
+        covariance=_entries(held_out.cross, rows, columns) * there,
+        variance=_pick(source.variance, rows) * there,
+        reach=source.variance.sum(dim=-1, keepdim=True),
+        shift=_pick(source.shift, rows) * there,
+        target=(variance_y * there, shift_y * there, varies & there),
         ceiling=None if target.ceiling is None else _pick(target.ceiling, columns),
-        n=source.n_test,
-    )
+        n=target.n,
+    ).scores
 
 
-def over_reached(result: Scores, plan: Tensor, target: Units) -> Scores:
+def over_reached(result: Scores, plan: Tensor, target: HeldOutUnits) -> Scores:
     """The same with its mean over the target units that a plan (…, N_x, N_y) reaches; others, with r = 0, are out."""
     reached = target.varies & (plan.sum(dim=-2) > 0)
     corrected = result.corrected
     if corrected is not None and target.ceiling is not None:
         reliable = target.ceiling > 0
         corrected = corrected * (target.varies & reliable).sum(dim=-1) / (reached & reliable).sum(dim=-1)
-    return Scores(result.score * target.varies.sum(dim=-1) / reached.sum(dim=-1), result.overall, corrected)
+    score = result.score * target.varies.sum(dim=-1) / reached.sum(dim=-1)
+    return replace(result, score=score, corrected=corrected)
 
 
-def transported(rows: Tensor, columns: Tensor, masses: Tensor, source: Units, target: Units, cross: Tensor) -> Tensor:
+def transported(rows: Tensor, columns: Tensor, masses: Tensor, held_out: HeldOut) -> Tensor:
     """Σ T_ij r_ij on the held-out fold, over the mass between units that vary there; plans are (…, E)."""
+    source, target = held_out.source, held_out.target
     both = _pick(source.varies, rows) & _pick(target.varies, columns)
-    scale = torch.where(both, _pick(source.variance_test, rows) * _pick(target.variance_test, columns), 1.0).sqrt()
-    r = torch.where(both, _entries(cross, rows, columns) / scale, 0.0)
+    scale = torch.where(both, _pick(source.variance, rows) * _pick(target.variance, columns), 1.0).sqrt()
+    r = torch.where(both, _entries(held_out.cross, rows, columns) / scale, 0.0)
     return (masses * r).sum(dim=-1) / (masses * both).sum(dim=-1)
 
 
 def _pick(values: Tensor, index: Tensor) -> Tensor:
     """Entries ``index`` (…, E) of values (…, N); the leading dimensions broadcast."""
-    return values.expand(*index.shape[:-1], values.shape[-1]).gather(-1, index)
+    shape = torch.broadcast_shapes(index.shape[:-1], values.shape[:-1])
+    return values.expand(*shape, values.shape[-1]).gather(-1, index.expand(*shape, index.shape[-1]))
 
 
 def _entries(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    return matrix.flatten(-2).gather(-1, rows * matrix.shape[-1] + columns)
+    return _pick(matrix.flatten(-2), rows * matrix.shape[-1] + columns)
 
 
-def quadratic(scatter: Tensor, weights: Tensor) -> Tensor:
-    """wᵀSw of each column w of (…, N_x, N_y). S is symmetric: of its two mixed quarters only one is multiplied."""
-    half = weights.shape[-2] // 2
-    if half < _BLOCK:
-        return (scatter @ weights).mul_(weights).sum(dim=-2)
-    upper, lower = weights[..., :half, :], weights[..., half:, :]
-    mixed = (scatter[..., :half, half:] @ lower).mul_(upper).sum(dim=-2)
-    return quadratic(scatter[..., :half, :half], upper) + 2 * mixed + quadratic(scatter[..., half:, half:], lower)
-
-
-def _scores(
+def summed(
     covariance: Tensor,
     variance: Tensor,
     reach: Tensor,
-    drift: Tensor,
+    shift: Tensor,
     target: tuple[Tensor, ...],
     ceiling: Tensor | None,
-    n: int,
-) -> Scores:
-    variance_y, drift_y, varies = target
+    n: Tensor,
+) -> Sums:
+    """From the moments of predictions and target units, (…, N_y) each: held-out minus training mean is the shift."""
+    variance_y, shift_y, varies = target
     usable = varies & (variance > _CONSTANT * reach)
     # A constant prediction explains nothing of a unit that varies: r = 0, and the unit stays in the mean.
     r = torch.where(usable, covariance / torch.where(usable, variance * variance_y, 1.0).sqrt(), 0.0)
-    shared = covariance.sum(dim=-1) + n * (drift * drift_y).sum(dim=-1)
-    size_x = variance.sum(dim=-1).clamp_min(0) + n * drift.square().sum(dim=-1)
-    size_y = variance_y.sum(dim=-1) + n * drift_y.square().sum(dim=-1)
-    product = (size_x * size_y).sqrt()
-    corrected = None if ceiling is None else _corrected(r, ceiling, varies)
-    return Scores(r.sum(dim=-1) / varies.sum(dim=-1), torch.where(product > 0, shared / product, 0.0), corrected)
-
-
-def _corrected(r: Tensor, ceiling: Tensor, varies: Tensor) -> Tensor:
-    """Mean of r over the ceilings of units that have one; NaN where none has."""
-    reliable = varies & (ceiling > 0)
-    return torch.where(reliable, r / torch.where(reliable, ceiling, 1.0), 0.0).sum(dim=-1) / reliable.sum(dim=-1)
+    samples = n.squeeze(-1)
+    corrected: list[Tensor] = []
+    if ceiling is not None:
+        reliable = varies & (ceiling > 0)
+        over = torch.where(reliable, r / torch.where(reliable, ceiling, 1.0), 0.0)
+        corrected = [over.sum(dim=-1), reliable.sum(dim=-1)]
+    return Sums(
+        r.sum(dim=-1),
+        varies.sum(dim=-1),
+        covariance.sum(dim=-1) + samples * (shift * shift_y).sum(dim=-1),
+        variance.sum(dim=-1).clamp_min(0) + samples * shift.square().sum(dim=-1),
+        variance_y.sum(dim=-1) + samples * shift_y.square().sum(dim=-1),
+        *corrected,
+    )

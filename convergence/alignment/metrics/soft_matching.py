@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from convergence.alignment.metrics.metric import Freedom, Metric
+from convergence.alignment.metrics import matching
+from convergence.alignment.metrics.matching import Matching
+from convergence.alignment.metrics.metric import Freedom, Metric, Training
+
+
+def fit(training: Training) -> Matching:
+    """Plans on the training correlations."""
+    return training.once(matching.transported)
+
 
 METRIC = Metric(
     name="soft_matching",
@@ -14,4 +22,7 @@ METRIC = Metric(
     freedom=Freedom.matching,
     ignores=("order of units", "scale", "offset of each unit"),
     basis_bound=True,
+    fit=fit,
+    reverse=matching.reverse,
+    score=matching.score,
 )

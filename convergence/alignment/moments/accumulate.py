@@ -136,7 +136,7 @@ class Permuted:
             block = self._x.block(start, torch.arange(len(part)), moments.x, self._device)
             part.copy_(block.view_as(part))
 
-    def cross(self, orders: Sequence[Tensor], pool: Executor) -> dict[Pair, Tensor]:
+    def cross(self, orders: Sequence[Tensor], pool: Executor | None) -> dict[Pair, Tensor]:
         """(K, orders, N_x, N_y) of each pair: stimulus i of Y stands beside stimulus ``order[i]`` of X."""
         folds = len(self._moments.counts)
         groups = _groups(self._pairs, self._x, self._y, (folds, len(orders)), self._device)
@@ -146,7 +146,8 @@ class Permuted:
             block_y = self._y.block(start, sorting, self._moments.y, self._device)
             runs = list(_runs(part, folds, self._y.positions))
             beside = [order[start + sorting].to(self._device) for order in orders]
-            list(pool.map(partial(self._add, block_y=block_y, runs=runs, groups=groups), range(len(orders)), beside))
+            work = partial(self._add, block_y=block_y, runs=runs, groups=groups)
+            list((pool.map if pool else map)(work, range(len(orders)), beside))
         return {pair: view for group in groups for pair, view in group.views()}
 
     def _add(

@@ -7,7 +7,7 @@ goes over blocks of units, each with all stimuli.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from convergence.alignment.moments.accumulate import Representation, check_finite
-from convergence.alignment.moments.splits import alive
+from convergence.alignment.moments.statistics import TrainingUnits, alive, others
 
 
 class Columns(Representation, Protocol):
@@ -27,52 +27,66 @@ class Columns(Representation, Protocol):
 
 @dataclass
 class Gram:
-    """One layer: ``products`` (M, M) of shifted responses, and per held-out fold which units count, (K, N) bool.
-
-    ``live`` : units whose training variance is not numerically zero. ``varies`` : those of them that are not constant
-    in the held-out fold.
-    """
-
-    products: Tensor
-    live: Tensor
-    varies: Tensor
-
-
-@dataclass
-class Spectrum:
-    """One layer with one fold held out, about its training mean.
+    """One layer over S sets of stimuli: those that maps are fitted on, then others that they are scored on, if any.
 
     Attributes
     ----------
-    train : (n, n) products of the training stimuli.
-    cross : (m, n) products of the held-out stimuli with the training stimuli.
-    values, vectors : (r,) and (n, r), the eigenvalues and eigenvectors of ``train`` on its numerical range.
+    products : S times (M, M) of shifted responses: of a set's stimuli with those of the first.
+    live : (K, N) bool, units whose training variance is not numerically zero, per held-out fold.
+    varies : S times (K, N), those of them that are not constant in the held-out fold.
     """
 
-    train: Tensor
-    cross: Tensor
+    products: list[Tensor]
+    live: Tensor
+    varies: list[Tensor]
+
+
+@dataclass
+class Reduced:
+    """One layer with one fold held out, about its training mean, in coordinates along its own principal directions.
+
+    Attributes
+    ----------
+    values : (r,) eigenvalues of the training scatter, on its numerical range.
+    train : (n, r) coordinates of the training stimuli; their scatter is diagonal.
+    tests : S times (m, r) of the held-out stimuli of each set.
+    """
+
     values: Tensor
-    vectors: Tensor
+    train: Tensor
+    tests: list[Tensor]
+
+    @property
+    def units(self) -> TrainingUnits:
+        """The coordinates as units, of which maps are fitted: (1, 1, 1, r)."""
+        lead, r = (1, 1, 1), len(self.values)
+        values, there = self.values.view(*lead, r), torch.ones(*lead, r, dtype=torch.bool, device=self.values.device)
+        identity = torch.eye(r, dtype=values.dtype, device=values.device).view(*lead, r, r)
+        n = torch.full((*lead, 1), len(self.train), dtype=values.dtype, device=values.device)
+        return TrainingUnits(n, torch.zeros_like(values), values, there, None, (values, identity, there))
 
 
-def blocks(source: Columns, name: str, width: int, device: torch.device) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Blocks of ``width`` units: which they are, (M, width) responses less those to the first stimulus, and these."""
-    for start in range(0, source.layers[name], width):
-        stop = min(start + width, source.layers[name])
-        read = source.columns(name, start, stop)
-        block = read.to(device, torch.float64)  # the caller's own memory, where it is that already
-        first = block[0].clone()
-        block = block - first
-        if not bool(torch.isfinite(block.sum())):
-            check_finite(name, read, 0)
-        yield slice(start, stop), block, first
+def blocks(
+    sources: Sequence[Columns], name: str, width: int, device: torch.device
+) -> Iterator[tuple[slice, list[Tensor], Tensor]]:
+    """Blocks of units: which they are, (M, width) responses of each source less the first's to the first stimulus."""
+    for start in range(0, sources[0].layers[name], width):
+        stop = min(start + width, sources[0].layers[name])
+        reads = [source.columns(name, start, stop) for source in sources]
+        first = reads[0][0].to(device, torch.float64)
+        parts = [read.to(device, torch.float64) - first for read in reads]  # never in the caller's own memory
+        for read, block in zip(reads, parts, strict=True):
+            if not bool(torch.isfinite(block.sum())):
+                check_finite(name, read, 0)
+        yield slice(start, stop), parts, first
 
 
-def accumulate(source: Columns, name: str, fold: Tensor, *, device: torch.device, width: int) -> Gram:
+def accumulate(sources: Sequence[Columns], name: str, fold: Tensor, *, device: torch.device, width: int) -> Gram:
     """One pass over the units of a layer.
 
     Parameters
     ----------
+    sources : the responses that maps are fitted on, and others to as many stimuli.
     fold : (M,) fold of each stimulus.
     width : units read at a time.
 
@@ -81,33 +95,39 @@ def accumulate(source: Columns, name: str, fold: Tensor, *, device: torch.device
     UserError
         If a response is NaN or infinite, naming the layer and the row.
     """
-    folds, units = int(fold.max()) + 1, source.layers[name]
+    folds, units = int(fold.max()) + 1, sources[0].layers[name]
     member = torch.nn.functional.one_hot(fold, folds).T.to(device, torch.float64)  # (K, M)
-    held = torch.bincount(fold, minlength=folds).tolist()
-    products = torch.zeros(len(fold), len(fold), dtype=torch.float64, device=device)
-    live, varies = (torch.empty(folds, units, dtype=torch.bool, device=device) for _ in range(2))
-    for where, block, first in blocks(source, name, width, device):
-        products.addmm_(block, block.T)
-        sums, squares = member @ block, member @ block.square()
-        for k in range(folds):
-            others = [j for j in range(folds) if j != k]
-            n = len(fold) - held[k]
-            mean, mean_test = sums[others].sum(dim=0) / n, sums[k] / held[k]
-            live[k, where] = alive(squares[others].sum(dim=0) - n * mean.square(), n, mean, first)
-            test = squares[k] - held[k] * mean_test.square()
-            varies[k, where] = alive(test, held[k], mean_test, first) & live[k, where]
+    held = member.sum(dim=1, keepdim=True)
+    products = [torch.zeros(len(fold), len(fold), dtype=torch.float64, device=device) for _ in sources]
+    live = torch.empty(folds, units, dtype=torch.bool, device=device)
+    varies = [torch.empty_like(live) for _ in sources]
+    for where, parts, first in blocks(sources, name, width, device):
+        sums, squares = member @ parts[0], member @ parts[0].square()
+        n, mean = held.sum() - held, others(sums[None], range(folds))[0]
+        mean = mean / n
+        live[:, where] = alive(others(squares[None], range(folds))[0] - n * mean.square(), n, mean, first)
+        for block, product, constant in zip(parts, products, varies, strict=True):
+            product.addmm_(block, parts[0].T)
+            mean = member @ block / held
+            test = member @ block.square() - held * mean.square()
+            constant[:, where] = alive(test, held, mean, first) & live[:, where]
     return Gram(products, live, varies)
 
 
-def spectrum(gram: Gram, fold: Tensor, k: int) -> Spectrum:
+def reduced(gram: Gram, fold: Tensor, k: int) -> Reduced:
     """The layer with fold ``k`` held out."""
-    fold = fold.to(gram.products.device)
-    rest = gram.products[:, fold != k]
-    train, cross = rest[fold != k], rest[fold == k]
-    means = train.mean(dim=0)
-    cross = cross - cross.mean(dim=1, keepdim=True) - means + means.mean()
-    train = train - means[:, None] - means + means.mean()
+    fold = fold.to(gram.live.device)
+    raw = gram.products[0][fold != k][:, fold != k]
+    means = raw.mean(dim=0)
+    train = raw - means[:, None] - means + means.mean()
     values, vectors = torch.linalg.eigh(train)
     size = max(len(train), gram.live.shape[1])
     kept = values > size * torch.finfo(values.dtype).eps * values.amax().clamp_min(0)
-    return Spectrum(train, cross, values[kept], vectors[:, kept])
+    values, vectors = values[kept], vectors[:, kept]
+    scale = values.sqrt()
+    tests = []
+    for products in gram.products:
+        cross = products[fold == k][:, fold != k]
+        cross = cross - cross.mean(dim=1, keepdim=True) - means + means.mean()
+        tests.append(cross @ vectors / scale)
+    return Reduced(values, vectors * scale, tests)
