@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,63 +52,78 @@ def forward(
     """
     reader = AnswerReader(loader.stimuli, network.classes)
     rules = {layer: network.layers[layer].units for layer in layers}
-    most: int | None = None
-    first = True
     with taps(model, layers, rules) as taken:
-        for pixels in loader.batches(parts):
-            waiting = list(pixels.split(most or len(pixels)))
-            while waiting:
-                batch = waiting[0]
-                kept = _units(network, model, batch, loader.device, taken, reader)
-                if kept is None:  # tried again out here: inside the handler, the error still holds the memory
-                    taken.clear()
-                    most = _halved(len(batch), network, loader.device)
-                    waiting[:1] = batch.split(most)
-                    continue
-                if first:
-                    check_finite(kept, network, loader.stimuli, parts[0][: len(batch)])
-                    first = False
-                yield kept
-                del waiting[0]
+        work = partial(_units, network, model, loader.device, taken, reader)
+        for number, kept in enumerate(in_batches(loader.batches(parts), work, loader.device, network.model)):
+            if number == 0:
+                check_finite(kept, network, loader.stimuli, parts[0][: len(next(iter(kept.values())))])
+            yield kept
 
 
-def _units(
-    network: Any,
-    model: nn.Module,
-    pixels: Tensor,
-    device: torch.device,
-    taken: dict[str, Tensor],
-    reader: AnswerReader,
-) -> dict[str, Tensor] | None:
-    """Units of one batch, and its answers where its outputs are understood; None: it does not fit on the device."""
-    narrow = network.precision not in (Precision.float32, Precision.tf32)
-    dtype = getattr(torch, network.precision.value) if narrow else torch.float32
+def in_batches(
+    batches: Iterable[Tensor], work: Callable[[Tensor], dict[str, Tensor]], device: torch.device, name: str
+) -> Iterator[dict[str, Tensor]]:
+    """What ``work`` makes of each batch; one that does not fit on the device is halved, and so are those after it.
+
+    Raises
+    ------
+    UserError
+        If a single image does not fit.
+    """
+    most: int | None = None
+    for batch in batches:
+        waiting = list(batch.split(most or len(batch)))
+        while waiting:
+            made = _tried(work, waiting[0])
+            if made is None:  # tried again out here: inside the handler, the error still holds the memory
+                most = _halved(len(waiting[0]), name, device)
+                waiting = [piece for rest in waiting for piece in rest.split(most)]
+                continue
+            yield made
+            del waiting[0]
+
+
+def _tried(work: Callable[[Tensor], dict[str, Tensor]], batch: Tensor) -> dict[str, Tensor] | None:
     try:
-        with (
-            torch.inference_mode(),
-            float32_products(tf32=network.precision is Precision.tf32),
-            torch.autocast(device.type, dtype, enabled=narrow),
-        ):
-            images = network.preprocess.normalise(pixels.to(device, non_blocking=True))
-            logits = tensor_of(model(images.contiguous(memory_format=layout(model))))
-            kept = {layer: units.float() for layer, units in taken.items()}
-            answers = reader.read(logits) if logits is not None and logits.ndim == 2 else None
-            if answers is not None:
-                kept[ANSWER] = answers[:, None]
-            return kept
+        return work(batch)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
     return None
 
 
-def _halved(size: int, network: Any, device: torch.device) -> int:
+def _units(
+    network: Any,
+    model: nn.Module,
+    device: torch.device,
+    taken: dict[str, Tensor],
+    reader: AnswerReader,
+    pixels: Tensor,
+) -> dict[str, Tensor]:
+    """Units of one batch, and its answers where its outputs are understood."""
+    narrow = network.precision not in (Precision.float32, Precision.tf32)
+    dtype = getattr(torch, network.precision.value) if narrow else torch.float32
+    with (
+        torch.inference_mode(),
+        float32_products(tf32=network.precision is Precision.tf32),
+        torch.autocast(device.type, dtype, enabled=narrow),
+    ):
+        images = network.preprocess.normalise(pixels.to(device, non_blocking=True))
+        logits = tensor_of(model(images.contiguous(memory_format=layout(model))))
+        kept = {layer: units.float() for layer, units in taken.items()}
+        answers = reader.read(logits) if logits is not None and logits.ndim == 2 else None
+        if answers is not None:
+            kept[ANSWER] = answers[:, None]
+        return kept
+
+
+def _halved(size: int, name: str, device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.empty_cache()
     if size == 1:
         raise UserError(
-            f"a single image does not fit through {network.model} on {device}: free its memory, or use another device "
-            "(device=cpu) or a smaller model.image_size."
+            f"a single image does not fit through {name} on {device}: free its memory, or use another device "
+            "(device=cpu) or smaller images."
         )
     _log.warning("a batch of %d images did not fit on %s and was halved.", size, device)
     return size // 2

@@ -80,20 +80,33 @@ def _models() -> dict[str, str]:
 
 
 def _layers(words: list[str]) -> int:
-    import torch
-
-    from convergence.models import library, recipes
-    from convergence.models.layers import choose
-    from convergence.models.options import Library, LibraryConfig
-
     if not words:
         raise UserError("list layers needs a model's name, such as `list layers resnet18`.")
-    name, patterns = words[0], words[1:] or None
+    layers = _layers_of(words[0], words[1:] or None)
+    show(
+        [(label, layer.kind, " × ".join(map(str, layer.shape)), layer.units) for label, layer in layers.items()],
+        folded=0,
+    )
+    return 0
+
+
+def _layers_of(name: str, patterns: list[str] | None) -> dict[str, Any]:
+    """Those of the choice model=NAME where there is one, else of a library's architecture of that name."""
+    import torch
+
+    from convergence.experiment.compose import compose, conf_folder
+    from convergence.models import library, recipes
+    from convergence.models.layers import choose
+    from convergence.models.options import Library, LibraryConfig, SeedsConfig
+
     if name in recipes.RECIPES:
-        layers = choose(recipes.build(name, 16, 0).eval(), torch.zeros(1, 3, 32, 32), patterns, name)
+        return choose(recipes.build(name, 16, 0).eval(), torch.zeros(1, 3, 32, 32), patterns, name)
+    if (conf_folder() / "model" / f"{name}.yaml").is_file():
+        config = compose([f"model={name}"]).model
     else:
         kind = Library.torchvision if name in library.names(Library.torchvision) else Library.timm
-        network = library.untrained(LibraryConfig(name=name, library=kind, layers=patterns))[0]
-        layers = dict(network.layers)
-    show([(label, layer.kind, " × ".join(map(str, layer.shape))) for label, layer in layers.items()], folded=0)
-    return 0
+        config = LibraryConfig(name=name, library=kind)
+    if not isinstance(config, LibraryConfig) or not isinstance(config.name, str) or config.name == "???":
+        raise UserError(f"model={name} stands for networks that it does not name: list the layers of one by its name.")
+    config.weights, config.checkpoints, config.layers, config.seeds = None, None, patterns, SeedsConfig([0])
+    return dict(library.untrained(config)[0].layers)
