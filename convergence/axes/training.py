@@ -21,7 +21,7 @@ from convergence.system.errors import UserError
 
 _log = logging.getLogger("convergence")
 _NEAR = 0.005  # epochs: how exactly axis.checkpoints must name a point inside the first one
-_Run = dict[float, Network]  # by point of training: epochs done, or steps where files tell no epoch
+_Run = dict[float, Network]  # by point of training: see _unit
 
 
 def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comparison]:
@@ -39,13 +39,9 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     refuse(config, "a recording has no checkpoints")
     images = held_out(config)
     sides = [config.model] if config.against is None else [config.model, config.against]
-    groups = [
-        [
-            _by_point(run)
-            for run in models.trajectories(s, config.dataset, folder=folder, device=device, from_start=True)
-        ]
-        for s in sides
-    ]
+    found = [models.trajectories(s, config.dataset, folder=folder, device=device, from_start=True) for s in sides]
+    unit = _unit([run for group in found for run in group])
+    groups = [[{float(getattr(n, unit)): n for n in run} for run in group] for group in found]
     runs = [run for group in groups for run in group]
     points = _points(runs, axis.checkpoints)
     tracks = [[[run[p] for p in points] for run in group] for group in groups]
@@ -69,14 +65,29 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     return comparisons
 
 
-def _by_point(run: list[Network]) -> _Run:
-    if any(n.epoch is None and n.step is None for n in run) or len(run) < 2:
-        raise UserError(
-            f"{run[-1]} is one network, not a training run: name its checkpoints by a pattern such as "
-            'model.checkpoints="runs/seed_{seed}/epoch_{epoch}.pth", or give a recipe model.training.epochs.'
-        )
-    by_epoch = all(n.epoch is not None for n in run)
-    return {float(n.epoch if by_epoch else n.step): n for n in run}  # type: ignore[arg-type]
+def _unit(runs: list[list[Network]]) -> str:
+    """What points of training are told by: epochs done, if all networks tell them, else steps; the same for all runs.
+
+    Raises
+    ------
+    UserError
+        If some are single networks, or some tell epochs alone and others steps alone.
+    """
+    for run in runs:
+        if any(n.epoch is None and n.step is None for n in run) or len(run) < 2:
+            raise UserError(
+                f"{run[-1]} is one network, not a training run: name its checkpoints by a pattern such as "
+                'model.checkpoints="runs/seed_{seed}/epoch_{epoch}.pth", or give a recipe model.training.epochs.'
+            )
+    for unit in ("epoch", "step"):
+        if all(getattr(n, unit) is not None for run in runs for n in run):
+            return unit
+    by_step = next(run[-1] for run in runs if any(n.epoch is None for n in run))
+    by_epoch = next(run[-1] for run in runs if any(n.step is None for n in run))
+    raise UserError(
+        f"the checkpoints of {by_epoch} tell epochs and those of {by_step} steps, so that none are of the same point "
+        "of training: name both by {epoch}, or both by {step}."
+    )
 
 
 def _points(runs: list[_Run], wanted: list[float] | None) -> list[float]:

@@ -192,6 +192,17 @@ def test_a_pattern_finds_runs_pairs_equal_points_and_says_what_is_missing(
     assert "no checkpoint before training" in caplog.text
 
 
+def test_epochs_of_one_run_never_meet_steps_of_another(tmp_path: Path) -> None:
+    epochs = save_runs(tmp_path / "a", {0: (1, 10)})
+    save_runs(tmp_path / "b", {0: (1, 10)})
+    for path in (tmp_path / "b" / "seed_0").iterdir():
+        path.rename(path.with_name(path.name.replace("epoch", "step")))
+    steps = epochs.replace("/a/", "/b/").replace("epoch_{epoch}", "step_{step}")
+    other = ("model@against=torchvision", "against.name=shufflenet_v2_x0_5", f"against.checkpoints='{steps}'")
+    with pytest.raises(UserError, match=r"tell epochs and those of .* steps, so that none are of the same point"):
+        experiment.run(theirs(tmp_path, epochs, *other, "against.image_size=32"))
+
+
 @pytest.mark.slow
 def test_single_networks_are_no_training_run(tmp_path: Path) -> None:
     pattern = save_runs(tmp_path, {0: (1,), 1: (2,)})
