@@ -13,6 +13,7 @@ from convergence.alignment import similarity as unfitted
 from convergence.alignment import units
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.chance.draws import keeps
+from convergence.alignment.chance.null import BASIS_BOUND
 from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.moments.accumulate import Pair
 from convergence.alignment.tiles import bytes_of_moments, tiles
@@ -23,6 +24,9 @@ from convergence.experiment.folder import metrics_of
 from convergence.models.options import Units
 from convergence.system import budget
 from convergence.system.errors import UserError
+
+_SCORE = 3 * 8  # bytes of a draw's three scores on one fold
+_ROW = 1000  # bytes of a row of the table, about
 
 
 def peak(cfg: Config, c: Comparison, room: float) -> float:
@@ -68,7 +72,32 @@ def peak(cfg: Config, c: Comparison, room: float) -> float:
             needs += [min(room, cost(scored))] if scored else []
         else:
             needs += [cost(tile) for tile in tiles(x, y, scored, cost, room)]
-    return max(needs)
+    return max(needs) + _draws(cfg, c)
+
+
+def _draws(cfg: Config, c: Comparison) -> float:
+    """Bytes of the scores of chance, which are all kept until the comparison is scored, wherever it is computed.
+
+    Raises
+    ------
+    UserError
+        If this process may not use so many.
+    """
+    null = nulls.of(cfg.null)
+    if null is None:
+        return 0.0
+    metrics = metrics_of(cfg)
+    kinds = sum(len(metrics) if kind == "shuffle" else len(set(metrics) & set(BASIS_BOUND)) for kind in null.kinds)
+    rows = 2.0 * len(c.pairs) * kinds * null.draws  # both directions
+    needed = rows * (_SCORE * cfg.metric.folds + _ROW * null.keep)
+    if needed > budget.usable():
+        raise UserError(
+            f"{null.draws:,} draws of chance for {len(c.pairs):,} pairs of layers of {c} take {needed / 2**30:.3g} GiB"
+            f", and this process may use {budget.usable() / 2**30:.3g} GiB: ask for fewer (null.draws), leave "
+            "null.keep_draws=false, compare corresponding layers alone (axis.pairs=matched), or fewer layers "
+            "(model.layers)."
+        )
+    return needed
 
 
 @dataclass(frozen=True)

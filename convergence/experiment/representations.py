@@ -43,6 +43,7 @@ class Representations:
         self._open: dict[tuple[str, str], _Responses] = {}
         # Bytes of decoded images, by entry: those that lie there, and those that this run adds.
         self._pixels = {item.folder: item.bytes for item in items(Path(cfg.cache)) if item.kind == "pixels"}
+        self._added: list[Path] = []  # entries of the cache
         self._extract_all(comparisons)
 
     def _extract_all(self, comparisons: Sequence[Comparison]) -> None:
@@ -69,6 +70,8 @@ class Representations:
             return Recorded(network, images)
         cfg, cache = self._cfg, Path(self._cfg.cache)
         options: Any = {"batch_size": cfg.batch_size, "device": self._device, "clock": self.clock}
+        entries = (entry_of(network, images, cache, self._device), pixels_entry(network.preprocess, images, cache))
+        self._added += [entry.folder for entry in entries if not entry.folder.exists()]
         if is_kept(network, images, cache, cfg.cache_gb, self._device):
             keep = self._has_room(network, images)
             return extract(
@@ -89,6 +92,12 @@ class Representations:
                 return False
             self._pixels[entry.folder] = size
         return True
+
+    def forget(self) -> None:
+        """Remove from the cache what this run has added to it."""
+        self._open.clear()
+        for folder in self._added:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def of(self, comparison: Comparison, images: Stimuli) -> tuple[Joined, Joined]:
         """Both sides' responses to these images."""

@@ -135,7 +135,7 @@ def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
         if not missing and attempt == 0:
             _log.info(_NOTHING, folder)
         if missing:
-            _score(cfg, folder, missing, wanted, device, clock)
+            _score(cfg, folder, missing, wanted, device, clock, before)
         # A shard may have been broken or removed since it was written: then it is written again.
         table = results.merge(folder, wanted)
         if table is not None:
@@ -155,10 +155,19 @@ def _score(
     wanted: Mapping[str, results.Identity],
     device: torch.device,
     clock: Clock,
+    before: Mapping[str, str],
 ) -> None:
     """Compute the shards that are missing, one after the other."""
     _log.info("%s", estimate(cfg, missing, device))
     representations = Representations(missing, cfg, device, clock)
+    now = inputs(cfg)
+    changed = [name for name in now if now[name] != before.get(name)]
+    if changed:  # nobody knows which of the responses are to what
+        representations.forget()
+        raise UserError(
+            f"{', '.join(changed)} changed while this run read it: what was computed from it is thrown away; give the "
+            "same command again."
+        )
     for number, comparison in enumerate(missing, 1):
         _log.info("comparison %d of %d: %s", number, len(missing), comparison)
         table = rows_of(cfg, comparison, representations, device)

@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from convergence.commands import main as cli
 from convergence.experiment import run as experiment
 from convergence.experiment.compose import compose
 from convergence.experiment.folder import run_folder, run_hash
@@ -283,3 +284,61 @@ def test_a_run_whose_shards_are_removed_again_and_again_is_not_called_done(
         experiment.run(made)
     assert not (run_folder(made) / "manifest.json").exists()
     assert not list((tmp_path / "out").rglob(results.RESULTS))
+
+
+def test_a_run_that_is_started_over_in_between_is_whole(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process removes the shards (force=true) where the claim does not keep it out."""
+    made = compose(words(images, tmp_path / "out", "model.seeds.init=[0,1,2]"))
+    real, count = results.write_shard, iter(range(100))
+
+    def write_shard(folder: Path, *rest: object) -> None:
+        real(folder, *rest)  # type: ignore[arg-type]
+        if next(count) == 1:
+            shutil.rmtree(folder / "shards")
+            (folder / "manifest.json").unlink(missing_ok=True)
+
+    monkeypatch.setattr(results, "write_shard", write_shard)
+    found = experiment.run(made)
+    monkeypatch.undo()
+    pd.testing.assert_frame_equal(found, results.read([tmp_path / "out"]))
+    assert len(found.groupby(["source_weights", "target_weights"])) == 6
+
+
+def test_an_image_that_is_replaced_while_it_is_read_spoils_nothing(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = compose(words(images, tmp_path / "out"))
+    path = used(images, tmp_path / "out")
+    content = path.read_bytes()
+    real = experiment.estimate
+
+    def estimate(*arguments: object) -> object:  # the images are listed and hashed, and not yet seen by a network
+        picture(path, 100)
+        return real(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "estimate", estimate)
+        with pytest.raises(experiment.UserError, match=r"dataset.root changed while this run read it"):
+            experiment.run(made)
+    path.write_bytes(content)
+    expected = experiment.run(compose(words(images, tmp_path / "fresh")))
+    pd.testing.assert_frame_equal(experiment.run(made), expected)
+
+
+def test_draws_of_chance_are_counted_before_anything_is_extracted(images: Path, tmp_path: Path) -> None:
+    made = compose(words(images, tmp_path / "out", "null=shuffle", "null.draws=2000000000"))
+    with pytest.raises(experiment.UserError, match=r"2,000,000,000 draws of chance for 2 pairs of layers .* GiB, and"):
+        experiment.run(made)
+    assert not (tmp_path / "out" / ".cache" / "activations").exists()
+
+
+@pytest.mark.parametrize("axis", ["depth", "training", "ood"])
+def test_fifty_folds_are_scored_and_drawn_on_every_axis(axis: str, tmp_path: Path) -> None:
+    network = ("model=tiny_vgg", "model.training.epochs=1", "model.layers=[classifier]", "dataset.train_images=128")
+    data = ("dataset=shapes", "dataset.size=16", "dataset.stimuli=150", "dataset.conditions=[colour]")
+    scores = (f"axis={axis}", "metric=procrustes", "metric.folds=50", f"output={tmp_path}", "progress=false")
+    assert cli.main(["run", *data, *network, *scores]) == 0
+    table = results.read([tmp_path])
+    assert set(table.fold) == set(range(50))
