@@ -34,8 +34,9 @@ def counted(run: Run, differs: Callable[[Path], bool | None]) -> tuple[File, ...
     if first and _from_zero(run, first, differs):
         files = tuple(f if f.step == 0 or f.epoch is None else replace(f, epoch=f.epoch + 1) for f in files)
     if len(set(epochs)) < len(epochs) and all(file.step is not None for file in files):
-        return tuple(replace(f, epoch=0.0 if f.step == 0 else None) for f in files)
-    return files
+        files = tuple(replace(f, epoch=0.0 if f.step == 0 else None) for f in files)
+    # Results tell the untrained network by its step.
+    return tuple(replace(f, step=0) if is_untrained(f.step, f.epoch) else f for f in files)
 
 
 def _from_zero(run: Run, first: list[File], differs: Callable[[Path], bool | None]) -> bool:

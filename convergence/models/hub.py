@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-_PATIENCE = 10.0  # seconds, the hub's own for a file's metadata
+from convergence.system import process
 
 
 @contextmanager
@@ -26,12 +26,26 @@ def offline_if_unreachable() -> Iterator[bool]:
         constants.HF_HUB_OFFLINE = before
 
 
+@contextmanager
+def timed() -> Iterator[None]:
+    """Within it, a connection over which nothing comes for HF_HUB_DOWNLOAD_TIMEOUT seconds is given up.
+
+    The hub's own client does that by itself; torchvision's downloads would wait for ever behind a firewall that drops
+    what it does not let through.
+    """
+    from huggingface_hub import constants
+
+    with process.patience(constants.HF_HUB_DOWNLOAD_TIMEOUT):
+        yield
+
+
 @cache
 def _answers(address: str) -> bool:
+    from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
     try:
-        get_session().head(address, timeout=_PATIENCE)
+        get_session().head(address, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     except Exception:  # the client's own kind, which differs from version to version
         return False
     return True

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from convergence.models import hub, own
+from convergence.models import own, pretrained, timm_names
 from convergence.models.architecture import Architecture, normalisation
 from convergence.models.images import common_size
 from convergence.models.network import Network
@@ -43,6 +41,8 @@ def architecture(config: LibraryConfig, transform: Transform | None = None) -> A
     ----------
     transform : how images become input, if not the model's own way.
     """
+    if config.library is Library.timm:
+        config = replace(config, name=timm_names.current(config.name))
 
     def enter(model: nn.Module, weights: str) -> tuple[Preprocess, Tensor]:
         preprocess, size = _preprocess(config, model, weights, transform)
@@ -86,7 +86,10 @@ def trajectories(
         If there is no such architecture or weights, a download fails, or a checkpoint is of another architecture.
     """
     made = architecture(config, transform)
-    fetched = [(weights, _pretrained(config, weights)) for weights in config.weights or []]
+    config = made.config  # type: ignore[assignment]
+    if config.weights:
+        made.skeleton  # noqa: B018  the name is checked before anything is fetched
+    fetched = [(weights, pretrained.builder(config, weights, _sized(config))) for weights in config.weights or []]
     found = [[made.network(weights, builder)] for weights, builder in fetched]
     found += own.trajectories(made, from_start=from_start)
     return found or [[network] for network in made.untrained()]
@@ -101,6 +104,8 @@ def _create(config: LibraryConfig, classes: int | None = None) -> nn.Module:
     """The architecture, initialised."""
     torchvision_ops.ensure()
     more: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+    if timm_names.is_on_hub(config.name) and config.library is Library.timm:
+        return timm_names.create_from_hub(config.name, more | _sized(config))
     known = names(config.library)
     if config.name.split(".")[0] not in known:
         near = difflib.get_close_matches(config.name, known, n=3, cutoff=0.0)
@@ -127,70 +132,13 @@ def _sized(config: LibraryConfig) -> dict[str, Any]:
         return {"image_size": config.image_size} if config.name.startswith("vit_") else {}
     import timm
 
-    known = timm.get_pretrained_cfg(config.name)
+    known = None if timm_names.is_on_hub(config.name) else timm.get_pretrained_cfg(config.name)
     return {"img_size": config.image_size} if known is not None and known.fixed_input_size else {}
 
 
 def _takes_any_size(config: LibraryConfig) -> bool:
     """Whether the architecture takes images of any size; those that don't are made for the one asked for."""
     return not _sized(replace(config, image_size=config.image_size or 1))
-
-
-def _pretrained(config: LibraryConfig, weights: str) -> Callable[[], nn.Module]:
-    _create(config)  # the name is checked before anything is fetched
-    if config.library is Library.torchvision:
-        from torchvision import models
-
-        try:
-            entry = models.get_model_weights(config.name)[weights]
-        except KeyError:
-            known = ", ".join(models.get_model_weights(config.name).__members__)
-            raise UserError(f"model.weights={weights} is not known for {config.name}: choose from {known}.") from None
-        if _sized(config) and config.image_size != entry.meta["min_size"][0]:
-            raise UserError(
-                f"model.image_size={config.image_size}: torchvision's trained {config.name} takes images of "
-                f"{entry.meta['min_size'][0]} pixels alone; leave image_size out, or use timm's (model=timm)."
-            )
-        folder = Path(torch.hub.get_dir()) / "checkpoints"
-        how = f"import torchvision; torchvision.models.get_model('{config.name}', weights='{weights}')"
-        return partial(
-            _fetched, lambda: models.get_model(config.name, weights=entry), config.name, weights, folder, how
-        )
-    import timm
-
-    name = config.name if weights == "DEFAULT" else f"{config.name.split('.')[0]}.{weights}"
-    if not timm.is_model_pretrained(name):
-        tags = [n.split(".", 1)[1] for n in timm.list_pretrained(f"{config.name.split('.')[0]}.*")]
-        raise UserError(f"model.weights={weights} is not known for {config.name}: choose from {', '.join(tags)}.")
-    from huggingface_hub import constants
-
-    how = f"import timm; timm.create_model('{name}', pretrained=True)"
-    fetch = partial(_from_hub, name, _sized(config))
-    return partial(_fetched, fetch, config.name, weights, Path(constants.HF_HUB_CACHE), how)
-
-
-def _from_hub(name: str, options: dict[str, Any]) -> nn.Module:
-    import timm
-    from huggingface_hub import constants
-
-    with hub.offline_if_unreachable() as offline:
-        try:
-            return timm.create_model(name, pretrained=True, **options)
-        except Exception:
-            if offline:
-                raise OSError(f"{constants.ENDPOINT} cannot be reached") from None
-            raise
-
-
-def _fetched(fetch: Callable[[], nn.Module], name: str, weights: str, folder: Path, how: str) -> nn.Module:
-    try:
-        return fetch()
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0][:120].strip()
-        raise UserError(
-            f"the weights {weights} of {name} are not in {folder} and could not be fetched ({reason}): on a machine "
-            f'with a network run `python -c "{how}"` and copy that folder here.'
-        ) from None
 
 
 def _preprocess(

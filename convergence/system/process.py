@@ -6,6 +6,7 @@ Whoever changes such state does it here, and where it can be, for a while only. 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,3 +48,14 @@ def showing_progress(shown: bool) -> Iterator[None]:
 
 def shows_progress() -> bool:
     return _progress.get()
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Within it, new connections are given up after so many seconds without an answer."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -57,7 +57,7 @@ def test_weights_that_are_no_initial_ones_say_so_too(
 def test_initial_weights_at_epoch_0_stay_the_untrained_network(tmp_path: Path) -> None:
     save(tmp_path / "epoch_0.pth", trained=False)
     save(tmp_path / "epoch_1.pth", trained=True)
-    assert points("epoch_{epoch}.pth", tmp_path) == [(None, 0.0, True), (None, 1.0, False)]
+    assert points("epoch_{epoch}.pth", tmp_path) == [(0, 0.0, True), (None, 1.0, False)]
 
 
 def test_step_0_is_untrained_and_several_files_of_one_epoch_go_by_their_steps(tmp_path: Path) -> None:

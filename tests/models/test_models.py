@@ -312,3 +312,51 @@ def test_a_hub_that_can_be_reached_is_asked_for_the_weights(hub_at: Callable[[st
         server.shutdown()
     assert asked[0] == "/"
     assert "/timm/resnet18.a1_in1k/resolve/main/model.safetensors" in asked
+
+
+def test_a_network_that_drops_what_it_does_not_let_through_ends_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import socket
+
+    from huggingface_hub import constants
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for name in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
+        monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+        with pytest.raises(
+            UserError, match=r"IMAGENET1K_V1 of resnet18 are not in .* could not be fetched \(.*timed out"
+        ):
+            library.trajectories(torchvision(weights=["IMAGENET1K_V1"]))
+    assert socket.getdefaulttimeout() is None
+
+
+def test_old_names_of_timm_are_followed_to_the_new_ones() -> None:
+    config = LibraryConfig(name="tv_resnet34", library=Library.timm, image_size=32, seeds=SeedsConfig([0]))
+    ((network,),) = library.trajectories(config)
+    assert network.model == "resnet34.tv_in1k"
+
+
+def test_names_of_the_hub_are_read_as_timm_reads_them(hub_at: Callable[[str], None], tmp_path: Path) -> None:
+    import json
+
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    model = timm.create_model("resnet18", num_classes=3)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    save_file(model.state_dict(), folder / "model.safetensors")
+    about = {"architecture": "resnet18", "num_classes": 3, "pretrained_cfg": {"input_size": [3, 64, 64]}}
+    (folder / "config.json").write_text(json.dumps(about))
+    config = LibraryConfig(name=f"local-dir:{folder}", library=Library.timm, weights=["DEFAULT"])
+    ((network,),) = library.trajectories(config)
+    assert torch.equal(network.build().fc.weight, model.fc.weight)
+    hub_at("http://127.0.0.1:9")
+    config.name = "hf-hub:me/mine"
+    with pytest.raises(UserError, match=r"model.name=hf-hub:me/mine could not be read \(the hub cannot be reached\)"):
+        library.trajectories(config)
