@@ -18,7 +18,6 @@ from torch import Tensor
 from convergence.activations.cache import Cached, Entry
 from convergence.activations.forward import check_finite, forward, on_device
 from convergence.activations.loading import Clock, Loader, workers_for
-from convergence.activations.taps import taps as taps
 from convergence.alignment import units as rules
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest

@@ -18,6 +18,7 @@ from convergence.commands.output import log_plainly, say
 from convergence.commands.words import debugging, split
 from convergence.system import user_code
 from convergence.system.errors import UserError
+from convergence.system.memory import keep_memory
 
 _COMMANDS = (run, train, figure, report, listing, status, cache)
 _EXAMPLES = """\
@@ -64,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 for what a user can cause, 130 after Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    keep_memory()
     log_plainly()
     try:
         options = _understood(words)

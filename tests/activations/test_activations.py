@@ -6,7 +6,9 @@ import errno
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +16,11 @@ from torch import Tensor, nn
 
 from convergence.activations import extract as activations
 from convergence.activations.cache import Cached
-from convergence.activations.extract import extract, taps
+from convergence.activations.extract import entry_of, extract
+from convergence.activations.loading import batch_for
+from convergence.activations.taps import taps
 from convergence.models.network import Network, describe
-from convergence.models.options import Units
+from convergence.models.options import Precision, Units
 from convergence.models.preprocess import PixelPreprocess
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.load import load
@@ -60,7 +64,7 @@ def stimuli() -> Stimuli:
     return load(ShapesConfig(size=16, stimuli=70), "test")
 
 
-def get(net: Network, stimuli: Stimuli, place: Path, batch_size: int = 32, **more: int) -> Cached:
+def get(net: Network, stimuli: Stimuli, place: Path, batch_size: Any = 32, **more: int) -> Cached:
     options = {"workers": 0} | more
     return extract(net, stimuli, cache=place, device=torch.device("cpu"), batch_size=batch_size, **options)  # type: ignore[arg-type]
 
@@ -159,3 +163,76 @@ def test_a_full_disk_gets_one_sentence_and_leaves_no_half_file(
     with pytest.raises(UserError, match="could not be written, the disk is full"):
         get(network(), stimuli, tmp_path)
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64, "auto"])
+def test_numbers_are_the_same_to_1e_5_for_any_batch_size(batch_size: Any, stimuli: Stimuli, tmp_path: Path) -> None:
+    names = list(network().layers)
+    expected = get(network(), stimuli, tmp_path / "a", 70).read(names, 0, 70)
+    found = get(network(), stimuli, tmp_path / "b", batch_size).read(names, 0, 70)
+    for name, values in expected.items():
+        assert (found[name] - values).abs().max() <= 1e-5 * values.abs().max()
+
+
+def test_a_float16_overflow_is_refused_at_the_first_batch(stimuli: Stimuli, tmp_path: Path) -> None:
+    seen = []
+
+    def grow(model: nn.Module) -> None:
+        model.fc.weight.data.mul_(1e9)  # type: ignore[union-attr, operator]
+        model.register_forward_hook(lambda *_: seen.append(1))
+
+    with pytest.raises(UserError, match=r"layer 'fc' of net .*float16 ends at 65,504; use model.precision=bfloat16"):
+        get(replace(network(grow), precision=Precision.float16), stimuli, tmp_path, batch_size=8)
+    assert len(seen) == 2  # the layers were looked up, and one batch went through
+
+
+def test_float32_is_float32_on_a_gpu_unless_tf32_is_asked_for(stimuli: Stimuli, tmp_path: Path) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def look(model: nn.Module) -> None:
+        flags = torch.backends.cuda.matmul, torch.backends.cudnn
+        model.conv.register_forward_hook(lambda *_: seen.append(tuple(f.allow_tf32 for f in flags)))  # type: ignore
+
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    net = network(look)
+    for precision, expected in ((Precision.float32, (False, False)), (Precision.tf32, (True, True))):
+        seen.clear()
+        get(replace(net, precision=precision), stimuli, tmp_path)
+        assert set(seen) == {expected}
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == before
+
+
+def test_another_kind_of_device_or_precision_is_another_entry(stimuli: Stimuli, tmp_path: Path) -> None:
+    net = network()
+    nets = [net, net, replace(net, precision=Precision.tf32), replace(net, precision=Precision.bfloat16)]
+    devices = [torch.device(name) for name in ("cpu", "cuda:1", "cpu", "cpu")]
+    entries = [entry_of(n, stimuli, tmp_path, d).folder for n, d in zip(nets, devices, strict=True)]
+    assert len(set(entries)) == 4
+    assert entry_of(net, stimuli, tmp_path, torch.device("cuda:0")).folder == entries[1]
+
+
+def test_a_batch_that_does_not_fit_is_halved_with_the_same_numbers(stimuli: Stimuli, tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def full(_module: nn.Module, inputs: tuple[Tensor], _output: Tensor) -> None:
+        sizes.append(len(inputs[0]))
+        if len(inputs[0]) > 5:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+
+    small = network(lambda m: m.fc.register_forward_hook(full))  # type: ignore[union-attr, operator]
+    names = list(small.layers)
+    expected = get(network(), stimuli, tmp_path / "a").read(names, 0, 70)
+    sizes.clear()
+    found = get(small, stimuli, tmp_path / "b", batch_size=32).read(names, 0, 70)
+    assert sizes[:4] == [32, 16, 8, 4]
+    assert max(sizes[4:]) <= 4  # it is not tried again
+    assert all(torch.allclose(found[n], expected[n], atol=1e-5) for n in names)
+
+
+@pytest.mark.parametrize(
+    ("size", "device", "expected"),
+    [(224, "cpu", 16), (32, "cpu", 256), (384, "cpu", 4), (2000, "cpu", 1), (224, "cuda", 256), (32, "cuda", 1024)],
+)
+def test_the_automatic_batch_follows_from_the_size_and_the_device(size: int, device: str, expected: int) -> None:
+    assert batch_for("auto", (size, size), torch.device(device)) == expected
+    assert batch_for(7, (size, size), torch.device(device)) == 7

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from convergence.activations.cache import Cached
-from convergence.activations.extract import extract, taps
+from convergence.activations.extract import extract
+from convergence.activations.taps import taps
 from convergence.models.network import Network, describe
 from convergence.models.options import Precision, Units
 from convergence.models.outputs import refuse_compiled, tensor_of
