@@ -66,6 +66,7 @@ def figure(places: Sequence[str], about: str = _ABOUT) -> int:
 
 
 def _shifts(words: Sequence[str]) -> int:
+    from convergence.axes.splits import split_of
     from convergence.commands.run import typed
     from convergence.figures import shifts
     from convergence.stimuli.samples import samples
@@ -78,7 +79,7 @@ def _shifts(words: Sequence[str]) -> int:
         made = typed(cfg)
         check(made)
         with showing_progress(made.progress):
-            rows = samples(made.dataset, resolve_device(made.device))
+            rows = samples(made.dataset, resolve_device(made.device), split_of(made))
         for path in shifts.sheet(rows, Path(made.output) / "shifts" / made.dataset.name):
             print(path)
     return 0

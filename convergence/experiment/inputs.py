@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from convergence.axes.recorded import without_images
+from convergence.axes.splits import split_of
 from convergence.experiment.config import Config
 from convergence.experiment.folder import plain, run_folder
 from convergence.experiment.identity import PROGRAM, specs
@@ -20,12 +21,13 @@ from convergence.models import patterns
 from convergence.models.options import ArchitectureConfig, ArraysConfig, ModelConfig, is_trained_here
 from convergence.models.recordings.files import contents, files_of
 from convergence.stimuli import load as stimuli
+from convergence.stimuli.folder import listing
+from convergence.stimuli.layouts import HELD_OUT, TRAINING
 from convergence.stimuli.options import OnError
 from convergence.system import user_code
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
 
-_TRAINING = "train"  # the folder of images that is of no concern where nothing is trained
 _GONE = "not there"
 
 
@@ -33,13 +35,16 @@ def inputs(cfg: Config) -> dict[str, str]:
     """Each file, folder and piece of code that the run depends on, and a hash of its state; the program's too."""
     found = {"program": digest(PROGRAM)}
     sides = [side for side in (cfg.model, cfg.against) if side is not None]
-    skipped = () if any(map(is_trained_here, sides)) else (_TRAINING,)
+    skipped = () if any(map(is_trained_here, sides)) else TRAINING
     options = {} if without_images(cfg) else plain(cfg.dataset)
     for name in ("root", "shifts_root"):
         if options.get(name):
             found[f"dataset.{name}"] = _state(user_code.absolute(options[name]), skipped)
     if options.get("factory"):  # only it knows what it reads
-        found["dataset.factory"] = stimuli.load(cfg.dataset, "test").fingerprint
+        found["dataset.factory"] = stimuli.load(cfg.dataset, split_of(cfg)).fingerprint
+    if options.get("table"):
+        table = user_code.absolute(options["table"])
+        found["dataset.table"] = digest(_state(table), _states(cfg.dataset))
     for side in sides:
         for path in _files(side):
             found[str(path)] = _state(user_code.absolute(path))
@@ -105,13 +110,22 @@ def _state(path: Path, skipped: tuple[str, ...] = ()) -> str:
     found: list[Any] = []
     for folder, names, files in os.walk(path):
         names[:] = sorted(n for n in names if not n.startswith("."))
-        if folder == str(path):
-            names[:] = [n for n in names if n not in skipped]
+        if folder == str(path) and any(n.lower() in HELD_OUT for n in names):  # else there is nothing but training
+            names[:] = [n for n in names if n.lower() not in skipped]
         for name in sorted(files):
             if not name.startswith("."):
                 place = os.path.join(folder, name)
                 found.append((os.path.relpath(place, path), *_stamp(os.stat(place))))
     return digest(found)
+
+
+def _states(dataset: Any) -> list[str]:
+    """Of the files that a table names."""
+    try:
+        listed = listing(dataset, "all")
+    except UserError:
+        return []
+    return [_state(listed.path(i)) for i in range(len(listed))]
 
 
 def _stamp(about: os.stat_result) -> tuple[int, ...]:

@@ -43,7 +43,11 @@ def trajectories(
         )
     stimuli = load(dataset, "train")
     if len(stimuli.classes) < 2:
-        raise UserError(f"{stimuli.name} has {len(stimuli.classes)} class: training needs at least two.")
+        found = "one class" if stimuli.classes else "no labels"
+        raise UserError(
+            f"dataset={stimuli.name} has {found}, and training needs at least two classes: sort its images into class "
+            "folders, or compare networks that are trained already."
+        )
     preprocess, example = architecture.enter_trained(stimuli)
     runs = []
     for label, (init, order) in zip(labels(seeds), seeds, strict=True):

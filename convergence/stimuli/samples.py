@@ -35,8 +35,8 @@ class Sample:
     images: NDArray[np.uint8]
 
 
-def samples(config: DatasetConfig, device: torch.device | str = "cpu") -> list[Sample]:
-    """Those within distribution, then all that ``config.conditions`` and ``config.levels`` name.
+def samples(config: DatasetConfig, device: torch.device | str = "cpu", split: str = "test") -> list[Sample]:
+    """Those of a split within distribution, then all that ``config.conditions`` and ``config.levels`` name.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def samples(config: DatasetConfig, device: torch.device | str = "cpu") -> list[S
     """
     if config.shifts is not ShiftSource.generated:  # these are distorted with the statistics of all that a run sees
         config = replace(config, stimuli=_IMAGES)
-    within, found = conditions(config, device)
+    within, found = conditions(config, device, split)
     return [
         Sample(WITHIN, "", False, _thumbnails(within)),
         *(Sample(c.name, c.level, c.averaged, _thumbnails(c.stimuli)) for c in found),
