@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from convergence.alignment.arrays import Arrays, drop
@@ -23,7 +23,7 @@ def align(
     x: Mapping[str, Array] | Array,
     y: Mapping[str, Array] | Array,
     *,
-    metrics: Sequence[str] = METRICS,
+    metrics: str | Callable[..., float] | Sequence[str | Callable[..., float]] = METRICS,
     folds: int = 5,
     seed: int = 42,
     pairs: Literal["all", "matched"] | Sequence[Pair] = "all",
@@ -47,7 +47,9 @@ def align(
         that ``units`` reduces: arrays, data frames or tensors of any real type and memory order, never written to. The
         same M stimuli in the same order everywhere.
     metrics : of ``convergence list metrics``; by default the paper's. One that needs equal widths gives no row for
-        a pair of unequal ones; similarities fit nothing and are read off the held-out fold alone.
+        a pair of unequal ones; similarities fit nothing and are read off the held-out fold alone. Also functions
+        ``(x_train, y_train, x_test, y_test) -> float`` of your own on tensors (n, N), or ``"FILE.py:NAME"``; their
+        rows carry NAME.
     folds, seed : ``sklearn.model_selection.KFold(folds, shuffle=True, random_state=seed)`` over stimuli.
     pairs : ``all``; ``matched``, the i-th layer of x with the i-th of y; or a list of name pairs.
     directions : ``forward`` predicts y from x, ``backward`` x from y.
@@ -86,9 +88,10 @@ def align(
         or if an argument is not one of those above.
     """
     _check_choice("directions", directions, DIRECTIONS)
-    metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    metrics = (metrics,) if isinstance(metrics, str) or callable(metrics) else tuple(metrics)
     for metric in metrics:
-        _check_choice("metrics", metric, MEASURES)
+        if not callable(metric) and ":" not in str(metric):
+            _check_choice("metrics", metric, MEASURES)
     if not metrics:
         raise UserError(f"metrics is empty: choose from {', '.join(MEASURES)}.")
     _check_choice("null", null, ("none", *nulls.CHOICES))
@@ -100,7 +103,7 @@ def align(
         left,
         right,
         select_pairs(left, right, pairs),
-        metrics=[m for m in MEASURES if m in metrics],
+        metrics=metrics,
         folds=folds,
         seed=seed,
         directions=directions,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from convergence.alignment import folds as kfold
-from convergence.alignment import gram_side, rows
+from convergence.alignment import gram_side, own, rows
 from convergence.alignment import similarity as unfitted
 from convergence.alignment.chance import draws
 from convergence.alignment.chance import rows as null_rows
@@ -25,6 +25,7 @@ from convergence.alignment.chance.null import Null
 from convergence.alignment.engine import Tile, workers
 from convergence.alignment.metrics import catalogue
 from convergence.alignment.metrics.catalogue import MEASURES, METRICS
+from convergence.alignment.metrics.metric import Metric
 from convergence.alignment.moments.accumulate import Moments, Pair, Representation, accumulate
 from convergence.alignment.rows import COLUMNS
 from convergence.alignment.tiles import bytes_of_moments, halving, tiles
@@ -42,7 +43,7 @@ def score(
     y: Representation,
     pairs: Sequence[Pair],
     *,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str | Callable[..., Any]] = METRICS,
     folds: int = 5,
     seed: int = 42,
     directions: str = "both",
@@ -73,7 +74,7 @@ def transfer(
     others: Sequence[tuple[Representation, Representation]],
     pairs: Sequence[Pair],
     *,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str | Callable[..., Any]] = METRICS,
     folds: int = 5,
     seed: int = 42,
     directions: str = "both",
@@ -99,7 +100,7 @@ def transfer(
 
 @dataclass(frozen=True)
 class _Options:
-    metrics: Sequence[str]
+    metrics: Sequence[str | Callable[..., Any]]
     folds: int
     seed: int
     directions: str
@@ -123,17 +124,19 @@ def _score(
     for side in (side for both in others for side in both):
         if side.rows != x.rows:
             raise UserError(f"maps from {x.rows} stimuli can't be scored by folds on {side.rows} others: give as many.")
-    metrics = options.metrics
     fold = kfold.assign(x.rows, options.folds, options.seed)
-    catalogue.check(metrics, x.rows, options.folds)
+    resolved = catalogue.resolve(options.metrics)
+    catalogue.check(resolved, x.rows, options.folds)
+    metrics, users = [m.name for m in resolved], [m for m in resolved if m.call]
     applicable = [p for p in pairs if _applies(x, y, p, metrics)]
     if pairs and not applicable:
         raise UserError(_why_none(x, y, pairs, metrics))
-    with_fit, without = ([m for m in metrics if MEASURES[m].fitted is kind] for kind in (True, False))
+    with_fit, without = ([m.name for m in resolved if m.fitted is kind and not m.call] for kind in (True, False))
     drawn = Drawn(options.null) if options.null else None
     parts = [
         *_fitted(x, y, others, [p for p in applicable if _applies(x, y, p, with_fit)], fold, with_fit, options, drawn),
         *_read_off(x, y, others, [p for p in applicable if _applies(x, y, p, without)], fold, without, options, drawn),
+        *_users(x, y, others, applicable if users else [], fold, users, options, drawn),
     ]
     tables = [[part[i] for part in parts] for i in range(len(others) or 1)]
     if drawn is not None:
@@ -220,6 +223,30 @@ def _read_off(
         yield tables
 
 
+def _users(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pairs: Sequence[Pair],
+    fold: Tensor,
+    metrics: Sequence[Metric],
+    options: _Options,
+    drawn: Drawn | None,
+) -> Iterator[list[pd.DataFrame]]:
+    """By users' own functions of the responses: for each tile a table for each of the held-out sets."""
+    pairs = [pair for pair in pairs if x.positions[pair[0]] == y.positions[pair[1]]]
+
+    def cost(block: Sequence[Pair]) -> float:
+        return (1 + len(others)) * own.cost(x, y, block)
+
+    for tile in tiles(x, y, pairs, cost, options.memory_gb * 2**30):
+        yield own.score_tile(
+            *([(x, y), *others], tile, fold, metrics, DIRECTIONS[options.directions], drawn),
+            device=options.device,
+            advance=options.advance,
+        )
+
+
 def _ordered(parts: list[pd.DataFrame], pairs: Sequence[Pair]) -> pd.DataFrame:
     """One table of all tiles, in the order of the pairs."""
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
@@ -233,13 +260,14 @@ def _applies(x: Representation, y: Representation, pair: Pair, metrics: Sequence
     (a, b), positions = pair, x.positions[pair[0]]
     if positions != y.positions[b]:
         return False
-    return any(MEASURES[m].applies(x.layers[a], y.layers[b], positions) for m in metrics)
+    return any(catalogue.find(m).applies(x.layers[a], y.layers[b], positions) for m in metrics)
 
 
 def rounds_of(metrics: Sequence[str], null: Null | None) -> int:
     """How often ``advance`` is told of each pair and fold: with a fit and without, of the data and of each draw."""
-    with_fit, without = ([m for m in metrics if MEASURES[m].fitted is kind] for kind in (True, False))
-    rounds = 0
+    known = [m for m in metrics if m in MEASURES]
+    with_fit, without = ([m for m in known if MEASURES[m].fitted is kind] for kind in (True, False))
+    rounds = own.rounds(null) if len(known) < len(metrics) else 0
     if with_fit:
         rounds += null.rounds(with_fit) if null else 1
     if without:
@@ -250,12 +278,12 @@ def rounds_of(metrics: Sequence[str], null: Null | None) -> int:
 def _why_none(x: Representation, y: Representation, pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
     if all(x.positions[a] != y.positions[b] for a, b in pairs):
         return "no pair of layers has the same number of positions: use units=center or units=mean."
-    if any(MEASURES[m].single_position for m in metrics):
+    if any(catalogue.find(m).single_position for m in metrics):
         return (
             f"{', '.join(metrics)} can't compare stimuli that have several samples each: use units=center, units=mean "
             "or units=flatten."
         )
-    freedom = MEASURES[metrics[0]].freedom
+    freedom = catalogue.find(metrics[0]).freedom
     wider = next((m.name for m in MEASURES.values() if m.freedom is freedom and not m.equal_widths), None)
     return f"{', '.join(metrics)} needs layers of equal width and no pair of layers has that: " + (
         f"use {wider}, its extension to unequal widths." if wider else "add another metric."

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.chance.draws import Drawn
-from convergence.alignment.metrics.catalogue import MEASURES
+from convergence.alignment.metrics.catalogue import MEASURES, find
 from convergence.alignment.moments.accumulate import Pair, Representation
 from convergence.alignment.responses import held_out
 
@@ -24,7 +24,7 @@ def cost(
         *(widths_x[a] for a in {a for a, _ in pairs}),
         *(widths_y[b] for b in {b for _, b in pairs}),
     ]
-    taken = [metric.bytes_taken(n, widths) for m in metrics if (metric := MEASURES[m]).bytes_taken]
+    taken = [metric.bytes_taken(n, widths) for m in metrics if (metric := find(m)).bytes_taken]
     return 8 * n * sum(widths) + max(taken, default=0) + 32 * min(n * n, 2**22)
 
 

@@ -78,7 +78,7 @@ def held_out(config: Experiment) -> Stimuli:
 def check_folds(metric: MetricConfig, stimuli: int) -> None:
     """Refuse so few stimuli that the folds, or one of the metrics, can't do with them."""
     folds.assign(stimuli, metric.folds)
-    catalogue.check(metric.names, stimuli, metric.folds)
+    catalogue.check(catalogue.resolve(metric.names), stimuli, metric.folds)
 
 
 def labels(networks: Sequence[Network]) -> dict[str, tuple[int, str]]:

@@ -11,7 +11,7 @@ import torch
 
 from convergence.activations.extract import entry_of, values_per_stimulus
 from convergence.alignment.chance import null as nulls
-from convergence.alignment.metrics.catalogue import MEASURES
+from convergence.alignment.metrics.catalogue import find
 from convergence.axes.comparison import Comparison
 from convergence.axes.options import OodConfig
 from convergence.experiment.config import Config
@@ -163,10 +163,10 @@ def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
         products += sum(positions[a] * x[a] ** 2 for a in {a for a, _ in narrow})
         products += sum(y[b] ** 2 * positions[a] for b, a in {b: a for a, b in narrow}.items())
         fits = sum(max(x[a], y[b]) * x[a] * y[b] for a, b in narrow)
-        if any(MEASURES[m].fitted for m in metrics_of(cfg)):
+        if any(find(m).fitted for m in metrics_of(cfg)):
             operations += times * (2 * len(c.stimuli) * products + rounds * _FITS * cfg.metric.folds * fits)
             operations += len(c.stimuli) ** 2 * sum(_GRAM * (x[a] + y[b] + len(c.stimuli)) for a, b in wide_ones)
-        if any(not MEASURES[m].fitted for m in metrics_of(cfg)):
+        if any(not find(m).fitted for m in metrics_of(cfg)):
             tables = in_fold(cfg, c) ** 2 * (sum(x.values()) + sum(y.values()) + _RANKS * (len(x) + len(y)))
             operations += times * cfg.metric.folds * (2 * in_fold(cfg, c) * products + 2 * tables)
     return operations / rate

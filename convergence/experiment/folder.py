@@ -35,7 +35,9 @@ def run_folder(cfg: Config) -> Path:
     if without_images(cfg):
         names = list(dict.fromkeys(names))
     metrics = metrics_of(cfg)
-    names.append({METRICS: "all", tuple(MEASURES): "extended"}.get(metrics, "+".join(metrics)))
+    names.append(
+        {METRICS: "all", tuple(MEASURES): "extended"}.get(metrics, "+".join(catalogue.find(m).name for m in metrics))
+    )
     short = "-".join(names).replace("/", "_")
     return Path(cfg.output) / cfg.axis.name / f"{short}-{run_hash(cfg)}"
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 
 from convergence.alignment import gram_side as wide
+from convergence.alignment import own, units
 from convergence.alignment import similarity as unfitted
-from convergence.alignment import units
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.chance.draws import keeps
 from convergence.alignment.chance.null import BASIS_BOUND
-from convergence.alignment.metrics.catalogue import MEASURES
+from convergence.alignment.metrics.catalogue import MEASURES, find
 from convergence.alignment.moments.accumulate import Pair
 from convergence.alignment.tiles import bytes_of_moments, tiles
 from convergence.axes.comparison import Comparison, labels
@@ -41,7 +41,7 @@ def peak(cfg: Config, c: Comparison, room: float) -> float:
         _Shape({n: p for n, (p, _) in side.items()}, {n: w for n, (_, w) in side.items()}, len(c.stimuli))
         for side in sizes(c)
     )
-    fitted, without = ([m for m in metrics_of(cfg) if MEASURES[m].fitted is kind] for kind in (True, False))
+    fitted, without = ([m for m in metrics_of(cfg) if find(m).fitted is kind] for kind in (True, False))
     narrow, wide_ones = parted(cfg, c, x.layers, y.layers)
     null = nulls.of(cfg.null)
     carried = isinstance(cfg.axis, OodConfig) and Protocol.transfer in cfg.axis.protocols
@@ -53,7 +53,8 @@ def peak(cfg: Config, c: Comparison, room: float) -> float:
 
     def of_responses(block: Sequence[Pair]) -> float:
         samples = in_fold(cfg, c) * x.positions[block[0][0]]
-        return unfitted.cost(x.layers, y.layers, block, samples, without)
+        read_off = unfitted.cost(x.layers, y.layers, block, samples, without)
+        return max(read_off, sets * own.cost(x, y, block)) if set(without) - set(MEASURES) else read_off
 
     def of_grams(block: Sequence[Pair]) -> float:
         return wide.cost(block, len(c.stimuli), 2 * len(fitted), sets, cfg.metric.folds)
@@ -114,9 +115,7 @@ class _Shape:
 
 def _applies(x: _Shape, y: _Shape, pair: Pair, metrics: Sequence[str]) -> bool:
     (a, b), positions = pair, x.positions[pair[0]]
-    return positions == y.positions[b] and any(
-        MEASURES[m].applies(x.layers[a], y.layers[b], positions) for m in metrics
-    )
+    return positions == y.positions[b] and any(find(m).applies(x.layers[a], y.layers[b], positions) for m in metrics)
 
 
 def _refused(cfg: Config, c: Comparison, pair: Pair, widths: tuple[int, int], cost: float, room: float) -> UserError:
@@ -140,7 +139,7 @@ def _refused(cfg: Config, c: Comparison, pair: Pair, widths: tuple[int, int], co
 
 def parted(cfg: Config, c: Comparison, x: dict[str, int], y: dict[str, int]) -> tuple[list[Pair], list[Pair]]:
     """Pairs whose maps are fitted from moments, and from Gram matrices."""
-    fitted = [m for m in metrics_of(cfg) if MEASURES[m].fitted]
+    fitted = [m for m in metrics_of(cfg) if find(m).fitted]
     wide_ones = {(a, b) for a, b in c.pairs if wide.applies((x[a], y[b]), len(c.stimuli), fitted)}
     return [p for p in c.pairs if p not in wide_ones], [p for p in c.pairs if p in wide_ones]
 

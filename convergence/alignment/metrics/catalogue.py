@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 from convergence.alignment import metrics as _folder
 from convergence.alignment.metrics.metric import Freedom, Metric
+from convergence.system import user_code
 from convergence.system.errors import UserError
 
 
@@ -23,10 +25,42 @@ METRICS: tuple[str, ...] = tuple(name for name, metric in MEASURES.items() if me
 
 
 def find(name: str) -> Metric:
-    """The metric of this name; for one that is not here (a user's own, in a table of results) what can be said."""
+    """The metric of this name; for a user's own (``FILE.py:NAME``, or NAME in results) what can be said unseen."""
     if name in MEASURES:
         return MEASURES[name]
-    return Metric(name, name, "a metric of one's own", place=len(MEASURES), basis_bound=True)
+    return _own(name.rpartition(":")[2], None)
+
+
+def _own(name: str, call: Callable[..., Any] | None) -> Metric:
+    about = "a metric of one's own"
+    return Metric(name, name, about, place=len(MEASURES), fitted=False, basis_bound=True, call=call)
+
+
+def resolve(metrics: Sequence[str | Callable[..., Any]], what: str = "metric.names") -> list[Metric]:
+    """The metrics that are asked for, in the order of rows: names, ``FILE.py:NAME``, or functions.
+
+    Raises
+    ------
+    UserError
+        If there is none of that name, a user's cannot be loaded or called, or two have one name.
+    """
+    found: dict[str, Metric] = {}
+    for one in dict.fromkeys(metrics):
+        if isinstance(one, str) and one in MEASURES:
+            found[one] = MEASURES[one]
+            continue
+        if isinstance(one, str) and ":" not in one:
+            near = difflib.get_close_matches(one, MEASURES, n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]}?" if near else "choose from"
+            raise UserError(f"{what}: there is no metric '{one}'; {hint} {', '.join(MEASURES)}; or FILE.py:NAME.")
+        call = user_code.load(one, what) if isinstance(one, str) else one
+        name = one.rpartition(":")[2] if isinstance(one, str) else getattr(one, "__name__", type(one).__name__)
+        if not callable(call):
+            raise UserError(f"{what}: {one} is no function of (x_train, y_train, x_test, y_test).")
+        if name in found or name in MEASURES:
+            raise UserError(f"{what}: two metrics are called {name}; rename your own.")
+        found[name] = _own(name, call)
+    return sorted(found.values(), key=lambda metric: metric.place)
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -41,8 +75,8 @@ def of_freedom(names: Iterable[str], freedom: Freedom) -> str | None:
     return min(found, key=lambda name: find(name).equal_widths) if found else None
 
 
-def check(metrics: Sequence[str], rows: int, folds: int) -> None:
-    """Refuse metrics that are not known, and folds that are too small for one of the metrics.
+def check(metrics: Sequence[Metric], rows: int, folds: int) -> None:
+    """Refuse folds that are too small for one of the metrics.
 
     Raises
     ------
@@ -50,13 +84,9 @@ def check(metrics: Sequence[str], rows: int, folds: int) -> None:
         Naming the metric, and how many stimuli a fold needs.
     """
     for metric in metrics:
-        if metric not in MEASURES:
-            near = difflib.get_close_matches(metric, MEASURES, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(MEASURES)}."
-            raise UserError(f"metric.names: there is no metric '{metric}'; {hint}")
-        least, there = find(metric).least, rows // folds
+        least, there = metric.least, rows // folds
         if there < least:
             raise UserError(
-                f"{metric} needs at least {least} stimuli in a fold, and {rows} stimuli in {folds} folds leave "
+                f"{metric.name} needs at least {least} stimuli in a fold, and {rows} stimuli in {folds} folds leave "
                 f"{there}: give more stimuli or fewer folds."
             )
