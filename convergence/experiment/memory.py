@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -44,11 +45,10 @@ def peak(cfg: Config, c: Comparison, room: float) -> float:
     fitted, without = ([m for m in metrics_of(cfg) if find(m).fitted is kind] for kind in (True, False))
     narrow, wide_ones = parted(cfg, c, x.layers, y.layers)
     null = nulls.of(cfg.null)
-    carried = isinstance(cfg.axis, OodConfig) and Protocol.transfer in cfg.axis.protocols
-    sets = 1 + len(c.conditions) * carried
+    sets = _sets(cfg, c)
 
-    def of_moments(block: Sequence[Pair]) -> float:
-        one = bytes_of_moments(x.layers, y.layers, block, cfg.metric.folds)
+    def of_moments(block: Sequence[Pair], at_once: int = 1) -> float:
+        one = bytes_of_moments(x.layers, y.layers, block, cfg.metric.folds, at_once)
         return max(sets * one, one + keeps(x, y, block, cfg.metric.folds, null) if null else one)
 
     def of_responses(block: Sequence[Pair]) -> float:
@@ -71,8 +71,11 @@ def peak(cfg: Config, c: Comparison, room: float) -> float:
                 raise _refused(cfg, c, pair, (x.layers[pair[0]], y.layers[pair[1]]), cost([pair]), room)
         if cost is of_grams:
             needs += [min(room, cost(scored))] if scored else []
-        else:
-            needs += [cost(tile) for tile in tiles(x, y, scored, cost, room)]
+            continue
+        for tile in tiles(x, y, scored, cost, room):
+            needs.append(cost(tile))
+            if cost is of_moments and null is None:  # folds side by side, where there is room
+                needs += [of_moments(tile, k) for k in range(2, cfg.metric.folds + 1) if of_moments(tile, k) <= room]
     return max(needs) + _draws(cfg, c)
 
 
@@ -101,6 +104,12 @@ def _draws(cfg: Config, c: Comparison) -> float:
     return needed
 
 
+def _sets(cfg: Config, c: Comparison) -> int:
+    """Sets of stimuli whose moments are held at once: maps that are carried over to conditions meet all of them."""
+    carried = isinstance(cfg.axis, OodConfig) and Protocol.transfer in cfg.axis.protocols
+    return 1 + len(c.conditions) * carried
+
+
 @dataclass(frozen=True)
 class _Shape:
     """What is known of a side's responses before they are there."""
@@ -126,7 +135,8 @@ def _refused(cfg: Config, c: Comparison, pair: Pair, widths: tuple[int, int], co
     if any(network.units is Units.flatten for network in c.networks):
         ways.append("take one unit per channel (model.units=center or mean)")
     by_gram = [name for name, measure in MEASURES.items() if measure.gram]
-    if wide.applies(widths, len(c.stimuli), by_gram) and wide.cost([pair], len(c.stimuli), 2 * len(by_gram)) <= room:
+    shape: Any = (len(c.stimuli), 2 * len(by_gram), _sets(cfg, c), cfg.metric.folds)
+    if wide.applies(widths, len(c.stimuli), by_gram) and wide.cost([pair], *shape) <= room:
         ways.append(f"score {' and '.join(by_gram)} alone (metric.names=[{','.join(by_gram)}])")
     ways.append("leave such layers out (model.layers)")
     whose = "" if cfg.memory_gb is not None else ", half of what this process may use"

@@ -12,6 +12,7 @@ from convergence.figures import style
 from convergence.results.areas import best_layers, grid, to_areas
 
 _BAR = 0.155  # inches
+_SHORT = 0.25  # of a bar, that a name does not fit into
 _MOST = 60  # bars of one figure
 
 
@@ -70,8 +71,11 @@ def _bars(rows: pd.DataFrame, best: pd.DataFrame, folder: Path) -> list[Path]:
             _panel(axes, part, metrics)
             axes.set_title(f"best layer of {source}", fontsize=8, loc="left")
         panels[-1, 0].set_xlabel(style.quantity(metrics))
-        handles, labels = panels[0, 0].get_legend_handles_labels()
-        unique = dict(zip(labels, handles, strict=True))
+        unique = {
+            label: handle
+            for axes in panels[:, 0]
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        }
         figure.legend(list(unique.values()), list(unique), loc="outside upper center", ncols=3, frameon=False)
         style.note(figure, rows, "bars: ± 1 s.d. over pairs, or over folds where there is one")
         return style.save(figure, folder, "areas_best")
@@ -90,11 +94,11 @@ def _panel(axes: Any, best: pd.DataFrame, metrics: list[str]) -> None:
                 axes.errorbar(bar.score, y, xerr=bar.spread, color="0.25", lw=0.7, capsize=1.5)
             if not np.isnan(bar.corrected):
                 axes.plot(
-                    bar.corrected, y, marker="D", ms=3.2, mfc="white", mec="black", mew=0.7, ls="", label="corrected"
+                    *(bar.corrected, y),
+                    **{"marker": "D", "ms": 3.2, "mfc": "white", "mec": "black", "mew": 0.7, "ls": ""},
+                    **{"clip_on": False, "label": "corrected"},
                 )
-            ink = "white" if style.is_dark(str(metric)) and bar.score > 0.1 else "black"
-            name = style.short(str(bar.source_layer), 26)
-            axes.text(0.01, y, name, fontsize=5.5, va="center_baseline", ha="left", color=ink)
+            _name(axes, bar, y, "white" if style.is_dark(str(metric)) else "black")
         ceiling = bars.ceiling.max()
         if not np.isnan(ceiling):
             axes.vlines(
@@ -103,5 +107,16 @@ def _panel(axes: Any, best: pd.DataFrame, metrics: list[str]) -> None:
         ticks[float(places.mean())] = f"{model} {area}" if several else str(area)
         place = places[-1] + 2.5
     axes.set_yticks(list(ticks), list(ticks.values()))
-    axes.set(ylim=(place - 1.5, -1.0), xlim=(0, 1))
+    axes.set(
+        ylim=(place - 1.5, -1.0),
+        xlim=(0, max(1.0, best.corrected.max(skipna=True) if best.corrected.notna().any() else 0.0)),
+    )
     axes.tick_params(axis="y", length=0)
+
+
+def _name(axes: Any, bar: pd.Series, y: float, ink: str) -> None:
+    """The layer's name in the bar, or beside one that is too short for it."""
+    name, inside = style.short(str(bar.source_layer), 26), bar.score > _SHORT
+    beside = np.nanmax([0.0, bar.score, bar.score + bar.spread, bar.corrected]) + 0.02
+    look = {"fontsize": 5.5, "va": "center_baseline", "ha": "left", "color": ink if inside else "black"}
+    axes.text(0.01 if inside else beside, y, name, **look)
