@@ -89,20 +89,26 @@ def assigned(training: Training) -> Matching:
 
 def transported(training: Training) -> Matching:
     """Optimal transport; where there are as many live units on both sides, one unit with one."""
-    live = training.source.live.sum(dim=-1) != training.target.live.sum(dim=-1)
-    if not bool(live.any()):
+    _, live_x, live_y = training.once(_correlations)
+    if (live_x.sum(axis=1) == live_y.sum(axis=1)).all():
         return training.once(assigned)
     return solved(training, transport, one_to_one=False)
 
 
-def solved(training: Training, solve: Callable[[NDArray[np.float64]], Plan], one_to_one: bool) -> Matching:
-    """A plan for each matrix of training correlations, of live units alone: on the CPU, whatever the device."""
+def _correlations(training: Training) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of the training stimuli, (B, N_x, N_y), and which units live: on the host, where plans are solved."""
     source, target, cross = training.source, training.target, training.cross
     spread = [torch.where(units.live, units.variance, 1.0).rsqrt() for units in (source, target)]
-    correlation = (cross * spread[0][..., :, None] * spread[1][..., None, :]).cpu().numpy()
-    lead = cross.shape[:-2]
-    flat = correlation.reshape(-1, *correlation.shape[-2:])
-    live_x, live_y = (units.live.expand(*lead, -1).flatten(0, -2).cpu().numpy() for units in (source, target))
+    correlation = cross * spread[0][..., :, None] * spread[1][..., None, :]
+    live = (units.live.expand(*cross.shape[:-2], -1).flatten(0, -2) for units in (source, target))
+    live_x, live_y = (one.cpu().numpy() for one in live)
+    return correlation.flatten(0, -3).cpu().numpy(), live_x, live_y
+
+
+def solved(training: Training, solve: Callable[[NDArray[np.float64]], Plan], one_to_one: bool) -> Matching:
+    """A plan for each matrix of training correlations, of live units alone: on the CPU, whatever the device."""
+    cross, lead = training.cross, training.cross.shape[:-2]
+    flat, live_x, live_y = training.once(_correlations)
     plans = [_among_live(solve, r, a, b) for r, a, b in zip(flat, live_x, live_y, strict=True)]
     shape = (len(plans), max((len(rows) for rows, _, _ in plans), default=0))
     stacks = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape)
