@@ -33,15 +33,21 @@ _GONE = "not there"
 
 def inputs(cfg: Config) -> dict[str, str]:
     """Each file, folder and piece of code that the run depends on, and a hash of its state; the program's too."""
+    found = touched(cfg)
+    if plain(cfg.dataset).get("factory") and not without_images(cfg):  # only it knows what it reads
+        found["dataset.factory"] = stimuli.load(cfg.dataset, split_of(cfg)).fingerprint
+    return found
+
+
+def touched(cfg: Config) -> dict[str, str]:
+    """As :func:`inputs`, without asking a data set of the user's code for its images."""
     found = {"program": digest(PROGRAM)}
     sides = [side for side in (cfg.model, cfg.against) if side is not None]
-    skipped = () if any(map(is_trained_here, sides)) else TRAINING
     options = {} if without_images(cfg) else plain(cfg.dataset)
+    is_large = options.get("name") == "imagenet" and not any(map(is_trained_here, sides))
     for name in ("root", "shifts_root"):
         if options.get(name):
-            found[f"dataset.{name}"] = _state(user_code.absolute(options[name]), skipped)
-    if options.get("factory"):  # only it knows what it reads
-        found["dataset.factory"] = stimuli.load(cfg.dataset, split_of(cfg)).fingerprint
+            found[f"dataset.{name}"] = _state(user_code.absolute(options[name]), TRAINING if is_large else ())
     if options.get("table"):
         table = user_code.absolute(options["table"])
         found["dataset.table"] = digest(_state(table), _states(cfg.dataset))

@@ -22,7 +22,7 @@ from convergence.experiment.config import Config
 from convergence.experiment.estimate import estimate
 from convergence.experiment.folder import run_folder
 from convergence.experiment.identity import identity, told
-from convergence.experiment.inputs import are_current, inputs, manifest_of
+from convergence.experiment.inputs import are_current, inputs, manifest_of, touched
 from convergence.experiment.manifest import manifest
 from convergence.experiment.representations import Representations
 from convergence.experiment.rows import rows_of
@@ -160,7 +160,7 @@ def _score(
     """Compute the shards that are missing, one after the other."""
     _log.info("%s", estimate(cfg, missing, device))
     representations = Representations(missing, cfg, device, clock)
-    now = inputs(cfg)
+    now = touched(cfg)
     changed = [name for name in now if now[name] != before.get(name)]
     if changed:  # nobody knows which of the responses are to what
         representations.forget()

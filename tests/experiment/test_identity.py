@@ -342,3 +342,43 @@ def test_fifty_folds_are_scored_and_drawn_on_every_axis(axis: str, tmp_path: Pat
     assert cli.main(["run", *data, *network, *scores]) == 0
     table = results.read([tmp_path])
     assert set(table.fold) == set(range(50))
+
+
+CODE = """
+import torch
+from torch import nn
+from PIL import Image
+import numpy as np
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+    def forward(self, x):
+        return self.conv(x * GAIN + x ** 2).mean((2, 3))
+
+def images():
+    return [(Image.fromarray(np.random.default_rng(FIRST + i).integers(0, 256, (32, 32, 3), dtype=np.uint8)), i % 2)
+            for i in range(40)]
+"""
+
+
+@pytest.mark.parametrize(("changed", "kind"), [("GAIN = 3", "other networks"), ("FIRST = 100", "other images")])
+def test_code_of_the_users_own_that_has_changed_is_run_again(
+    changed: str, kind: str, tmp_path: Path, said: Callable[[], str]
+) -> None:
+    nets, data = tmp_path / "nets.py", tmp_path / "data.py"
+    nets.write_text("GAIN = 1\nFIRST = 0\n" + CODE)
+    data.write_text(nets.read_text())
+    network = ("model=module", f"model.factory={nets}:Net", "model.image_size=32", "model.layers=[conv]")
+    code = ("dataset=module", f"dataset.factory={data}:images", "dataset.stimuli=20", "model.seeds.init=[0,1]")
+    made = compose([*network, *code, *SCORES, f"output={tmp_path / 'out'}"])
+    first = experiment.run(made)
+    assert experiment.run(made).equals(first)
+    assert "nothing to do" in said()
+    path = nets if "GAIN" in changed else data
+    path.write_text(path.read_text().replace(f"{changed.split()[0]} = {'1' if 'GAIN' in changed else '0'}", changed))
+    second = experiment.run(made)
+    assert kind in (text := said())
+    assert "they are computed again" in text
+    assert not np.allclose(first.score, second.score)
