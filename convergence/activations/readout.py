@@ -14,7 +14,7 @@ from convergence.stimuli.base import Stimuli
 from convergence.stimuli.imagenet import class_order, places_of
 
 _log = logging.getLogger("convergence")
-_said: set[tuple[str, int]] = set()
+_said: set[tuple[str, str]] = set()
 
 
 class AnswerReader:
@@ -33,7 +33,8 @@ class AnswerReader:
     def __init__(self, stimuli: Stimuli, outputs: Sequence[str] | None = None) -> None:
         members = stimuli.members or [()] * len(stimuli.classes)
         self._names = [(name, *finer) for name, finer in zip(stimuli.classes, members, strict=True)]
-        self._classes, self._outputs, self._about = stimuli.classes, outputs, stimuli.name
+        self._classes, self._outputs = stimuli.classes, outputs
+        self._about = stimuli.name.partition("/")[0]  # one sentence for a data set under all shifts
         self._groups: dict[int, list[list[int]] | None] = {}  # by the number of outputs
 
     def read(self, logits: Tensor) -> Tensor | None:
@@ -64,8 +65,8 @@ class AnswerReader:
 
     def _find(self, width: int) -> list[list[int]] | None:
         groups, problem = self._understood(width)
-        if problem and (self._about, width) not in _said:
-            _said.add((self._about, width))
+        if problem and (self._about, problem) not in _said:
+            _said.add((self._about, problem))
             _log.warning("accuracy on %s is left empty: %s.", self._about, problem)
         return groups
 
