@@ -1,97 +1,165 @@
-"""How fast activations are extracted, as a share of the speed of a bare forward pass.
+"""Images a second of an extraction, end to end from files, and of the fastest plain forward pass on this machine.
 
-    python scripts/benchmark_extraction.py
+    python scripts/benchmark_extraction.py --images 64 --turns 3
 
-The bare pass is the same model, batch size and threads, on input that was prepared in advance; extraction includes
-building the network, preparing the input, the hooks, the checks, and writing to the cache and reading it back. In each
-turn a bare pass stands before and after an extraction, so that a busy machine slows both; the median of the turns'
-ratios counts. Building and writing cost the same for any number of stimuli: few stimuli make the ratio worse.
-The last column is the same ratio in CPU seconds, which leave out the wait for the disk and for other programs.
+"Plain" is PyTorch alone, on images that are prepared already: batches of 8, 16, 64 and 256, contiguous and channels
+last, memory given back to the kernel and kept. The best of these medians counts. "From files" is the whole of an
+extraction with its options as they are by default: reading and decoding JPEG files, building the network, the pass with
+its hooks, the checks, the cache; "decoded" is the same where another network has read the files before. Memory is kept
+or not for a whole process, so every turn is three processes: plain, plain with memory kept, ours. Building and writing
+cost the same for any number of images: few images make the ratio worse.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from convergence.activations.extract import extract
+from convergence.experiment.compose import compose
 from convergence.models import library
 from convergence.models.load import trajectories
 from convergence.models.network import Network
-from convergence.models.options import Library, LibraryConfig, RecipeConfig, SeedsConfig, TrainingConfig
+from convergence.models.options import Library, LibraryConfig, SeedsConfig
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.load import load
-from convergence.stimuli.options import ShapesConfig
 from convergence.system.device import resolve_device
+from convergence.system.memory import keep_memory
+
+SIZES = {"tf_efficientnet_lite0": 224, "resnet18": 224, "vit_small_patch16_224": 224, "tiny_resnet": 32}
+BATCHES = (8, 16, 64, 256)
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
-def ratios(network: Network, stimuli: Stimuli, batch: int, device: torch.device, repeats: int) -> list[list[float]]:
-    """Speed of extraction / speed of the bare pass, by the wall clock and by CPU seconds, for each turn."""
-    parts = [range(i, min(i + batch, len(stimuli))) for i in range(0, len(stimuli), batch)]
-    images = [network.preprocess(stimuli, part).to(device) for part in parts]
-    model = network.build().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+def network_and_stimuli(name: str, folder: Path) -> tuple[Network, Stimuli]:
+    """An untrained network, and the images of the folder."""
+    dataset = ["dataset=image_folder", f"dataset.root={folder / 'images'}"]
+    if name in ("tiny_resnet",):
+        training = ["model.training.epochs=0", "model.training.early_checkpoints=0", "model.seeds.init=[0]"]
+        made = compose([f"model={name}", "dataset=shapes", "dataset.train_images=64", *training])
+        network = trajectories(made.model, made.dataset, folder=folder / "networks", device=torch.device("cpu"))[0][-1]
+    else:
+        kind = Library.torchvision if name == "resnet18" else Library.timm
+        network = library.untrained(LibraryConfig(name=name, library=kind, seeds=SeedsConfig([0])))[0]
+    return network, load(compose(dataset).dataset, "test")
 
-    def bare() -> None:
+
+def plain(network: Network, stimuli: Stimuli, device: torch.device) -> dict[str, float]:
+    """Images a second of forward passes alone, by batch and layout."""
+    images = network.preprocess(stimuli, range(len(stimuli))).to(device)
+    found = {}
+    for batch, (layout, format_) in product(BATCHES, LAYOUTS.items()):
+        if batch > 2 * len(images):
+            continue
+        model = network.build().to(device, memory_format=format_)  # type: ignore[call-overload]
+        parts = [part.contiguous(memory_format=format_) for part in images.split(batch)]
+
+        def work(model: Any = model, parts: Any = parts) -> None:
+            with torch.inference_mode():
+                for part in parts:
+                    model(part)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+
         with torch.inference_mode():
-            for part in images:
-                model(part.contiguous(memory_format=torch.channels_last))
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-
-    def ours() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            extract(network, stimuli, cache=Path(folder), device=device, batch_size=batch, workers=0)
-
-    found = []
-    for _ in range(repeats + 1):
-        before, extracting, after = _seconds(bare), _seconds(ours), _seconds(bare)
-        found.append([(b + a) / 2 / e for b, e, a in zip(before, extracting, after, strict=True)])
-    return found[1:]  # the first turn pays for starting the libraries
+            model(parts[0])
+        found[f"{batch}, {layout}"] = len(images) / _seconds(work)
+    return found
 
 
-def _seconds(work: Callable[[], None]) -> tuple[float, float]:
-    """Of the wall clock, and of the CPU in all threads."""
-    wall, cpu = time.perf_counter(), time.process_time()
+def ours(network: Network, stimuli: Stimuli, device: torch.device) -> dict[str, float]:
+    """Images a second of extractions."""
+    found = {}
+    with tempfile.TemporaryDirectory() as place:
+        work = partial(extract, network, stimuli, cache=Path(place), device=device, batch_size="auto", workers=None)
+        work()
+        shutil.rmtree(place)
+        found["from files"] = len(stimuli) / _seconds(work)
+        shutil.rmtree(Path(place) / "activations")
+        found["decoded"] = len(stimuli) / _seconds(work)
+    return found
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - wall, time.process_time() - cpu
+    return time.perf_counter() - start
+
+
+def _child(name: str, what: str, folder: Path, options: argparse.Namespace) -> dict[str, float]:
+    """One part in a process of its own."""
+    command = [sys.executable, __file__, "--part", f"{what}:{name}:{folder}"]
+    command += ["--threads", str(options.threads), "--device", options.device]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _part(text: str, device: torch.device) -> dict[str, float]:
+    what, name, folder = text.split(":", 2)
+    if what != "freed":
+        keep_memory()
+    network, stimuli = network_and_stimuli(name, Path(folder))
+    return (ours if what == "ours" else plain)(network, stimuli, device)
+
+
+def _draw(folder: Path, count: int, size: int) -> None:
+    """Photograph-like files, larger than the network's input."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    side = size if size < 64 else size * 3 // 2
+    for i in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (side // 8, side // 8, 3), dtype=np.uint8))
+        coarse.resize((side, side), Image.Resampling.BICUBIC).save(folder / f"{i:05d}.jpg", quality=90)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--images", type=int, default=256, help="of 224 pixels; ten times as many of 32")
+    parser.add_argument("--networks", nargs="*", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--part", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    device = resolve_device(options.device)
-    small, many, large = ShapesConfig(), ShapesConfig(stimuli=6000), ShapesConfig(size=64)
-    recipe = RecipeConfig(
-        name="tiny_resnet", seeds=SeedsConfig(init=[0]), training=TrainingConfig(epochs=0, early_checkpoints=0)
-    )
-    resnet = LibraryConfig(name="resnet18", library=Library.torchvision, seeds=SeedsConfig(init=[0]), image_size=64)
-    with tempfile.TemporaryDirectory() as folder:
-        tiny = trajectories(recipe, small, folder=Path(folder), device=device)[0][-1]
-        cases = [
-            ("tiny_resnet, 32 × 32, 2,000 stimuli, batch 256", tiny, load(small, "test"), 256),
-            ("tiny_resnet, 32 × 32, 6,000 stimuli, batch 256", tiny, load(many, "test"), 256),
-            (
-                "resnet18, 64 × 64, 2,000 stimuli, batch 64",
-                library.trajectories(resnet)[0][-1],
-                load(large, "test"),
-                64,
-            ),
-        ]
-        print("speed of extraction / bare forward pass (median of the turns, least and greatest; by CPU seconds)")
-        for name, network, stimuli, batch in cases:
-            wall, cpu = zip(*ratios(network, stimuli, batch, device, options.repeats), strict=True)
-            spread = f"({min(wall):.2f} … {max(wall):.2f})"
-            print(f"  {name:<48} {statistics.median(wall):.2f}  {spread}  {statistics.median(cpu):.2f}", flush=True)
+    if options.part:
+        print(json.dumps(_part(options.part, resolve_device(options.device))))
+        return
+    load_before = os.getloadavg()[0]
+    print(f"images a second, {options.threads} threads, load {load_before:.1f}: medians of {options.turns} turns")
+    for name in options.networks:
+        with tempfile.TemporaryDirectory() as place:
+            folder, size = Path(place), SIZES[name]
+            _draw(folder / "images", options.images * (10 if size < 64 else 1), size)
+            turns: dict[str, list[float]] = {}
+            for _ in range(options.turns):
+                for what in ("freed", "kept", "ours"):
+                    for label, speed in _child(name, what, folder, options).items():
+                        key = label if what == "ours" else f"{label}, memory {what}"
+                        turns.setdefault(key, []).append(speed)
+        speeds = {label: statistics.median(values) for label, values in turns.items()}
+        mine = {label: speeds.pop(label) for label in ("from files", "decoded")}
+        best = max(speeds, key=lambda label: speeds[label])
+        print(f"{name}\n  best plain   {speeds[best]:8.1f}  ({best})")
+        for label, speed in mine.items():
+            print(f"  {label:<12} {speed:8.1f}  {speed / speeds[best]:.2f} of it", flush=True)
 
 
 if __name__ == "__main__":
