@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convergence.commands.output import common_folder
-from convergence.commands.words import call
+from convergence.commands.words import call, typed
 from convergence.system.errors import UserError
 from convergence.system.process import showing_progress
 
@@ -67,7 +67,6 @@ def figure(places: Sequence[str], about: str = _ABOUT) -> int:
 
 def _shifts(words: Sequence[str]) -> int:
     from convergence.axes.splits import split_of
-    from convergence.commands.run import typed
     from convergence.figures import shifts
     from convergence.stimuli.samples import samples
     from convergence.system.device import resolve_device

@@ -52,6 +52,11 @@ def of_config(error: BaseException) -> str:
     key = next((line.split("full_key:")[1].strip() for line in inner + first if "full_key:" in line), "")
     if "not in" in inner[0] or "Could not override" in message:
         return no_such_option(message.split("'")[1] if "'" in message else key)
+    if "missing mandatory value" in message:
+        return f"{key} has no value: write {key}=VALUE."
+    if "nterpolation" in message:
+        what = message.rpartition("interpolation: ")[2].strip('"').rstrip(".")
+        return f"{key or 'an option'} refers to what is not there: {what}."
     if key and key not in inner[0]:
         return f"{key}: {inner[0]}"
     return inner[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 from convergence.commands import sweep
 from convergence.commands.output import log_plainly, say
-from convergence.commands.words import MULTIRUN, call, split
+from convergence.commands.words import MULTIRUN, call, split, typed
 from convergence.system.errors import UserError
 from convergence.system.process import showing_progress
 
@@ -51,15 +51,16 @@ def _launch(words: Sequence[str]) -> int:
         from convergence.experiment import population
         from convergence.experiment import run as experiment
 
-        made = typed(cfg)
-        whole = population.of(made)
+        whole = None
         try:
+            made = typed(cfg)
+            whole = population.of(made)
             table = experiment.run(made)
             if whole is None or whole.part is None:
                 _show(made, table)
         except UserError as error:
             # One job's failure must not end a sweep, nor be worded by Hydra.
-            if made.debug:
+            if cfg.debug:
                 raise
             job, in_sweep = _job()
             if in_sweep and whole is not None:
@@ -103,10 +104,3 @@ def _show(cfg: Any, table: Any) -> None:
         for path in paths:
             if path.suffix == ".png":
                 print(f"figure   {path} (and .pdf)")
-
-
-def typed(cfg: Any) -> Any:
-    """The dataclasses of a composed config."""
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_object(cfg)

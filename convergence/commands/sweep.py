@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from convergence.commands.words import MULTIRUN, call, choices, split
+from convergence.commands.words import MULTIRUN, call, choices, split, typed
 from convergence.system.errors import UserError
 
 _SHOWING = ("--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i")  # flags that run nothing
@@ -67,16 +67,10 @@ def prepare(words: Sequence[str]) -> Sweep | None:
 def compose(words: Sequence[str]) -> list[Any]:
     """The typed config of each experiment that the words stand for, without running any."""
     found: list[Any] = []
-
-    def collect(cfg: Any) -> None:
-        from omegaconf import OmegaConf
-
-        found.append(OmegaConf.to_object(cfg))
-
     swept = any(word in MULTIRUN for word in split(words)[0])
     for one in choices(words) if swept else [words]:
-        call(one, collect)
-    return found
+        call(one, found.append)
+    return [typed(cfg) for cfg in found]
 
 
 def planned(words: Sequence[str]) -> str:

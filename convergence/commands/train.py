@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from convergence.commands.words import call, debugging
+from convergence.commands.words import call, debugging, typed
 from convergence.system.errors import UserError
 from convergence.system.process import showing_progress
 
@@ -39,7 +39,6 @@ def train(words: Sequence[str]) -> int:
 
 
 def _train(cfg: Any) -> None:
-    from convergence.commands.run import typed
     from convergence.models import load as models
     from convergence.models.options import is_trained_here
     from convergence.system.device import resolve_device

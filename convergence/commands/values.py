@@ -65,7 +65,9 @@ def _parser() -> Any:
 
 def _element(text: str, at: int, ends: str, literal: bool) -> tuple[str, int]:
     start = _past_spaces(text, at)
-    for form in (_quoted, _list, *([] if literal else [_mapping]), _call):
+    # Texts are given alone or in one list: a bracket within it is a part of a text, as in layers=[[ab]].
+    containers = [*([] if literal and "]" in ends else [_list]), *([] if literal else [_mapping])]
+    for form in (_quoted, *containers, _call):
         found = form(text, start, literal)
         if found is not None:
             end = _past_spaces(text, found[1])

@@ -45,6 +45,23 @@ def call(words: Sequence[str], task: Callable[[Any], None]) -> None:
             raise UserError("the flags were not understood (see above): `convergence run --help` lists them.") from None
 
 
+def typed(cfg: Any) -> Any:
+    """The dataclasses of a composed config.
+
+    Raises
+    ------
+    UserError
+        If an option has no value, or one that refers to what is not there.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.to_object(cfg)
+    except OmegaConfBaseException as error:
+        raise UserError(refusals.of_config(error)) from error
+
+
 def choices(words: Sequence[str]) -> list[list[str]]:
     """The words of each job of a multirun: one of each option's values (a,b,c), in Hydra's order."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -73,6 +90,10 @@ def for_hydra(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _readable(word: str, sweeps: bool) -> str:
     option, equal, value = word.partition("=")
+    if equal and not option.strip("+"):
+        raise UserError(f"{word}: there is no option before the equals sign; write OPTION=VALUE.")
+    if value.startswith("{") and options.is_group(option, []):
+        raise UserError(f"{word}: {option} takes the name of a choice; set its options one by one, as {option}.name=….")
     literal = option.lstrip("+") in options.texts()
     written = option + equal + as_typed(value, literal=literal, swept=sweeps or not literal)
     if parsed(written) is None:

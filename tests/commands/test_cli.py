@@ -188,7 +188,10 @@ def test_the_config_is_shown_by_a_flag_before_the_command(capfd: pytest.CaptureF
         (["run", "metric=[linear,procrustes]"], "give a list such as metric.names=[linear,procrustes]"),
         (["run", "model.seeds.init=3"], "model.seeds.init=3: give a list such as [a,b]."),
         (["run", "model.training=3"], "model.training=3: it is a group of options; set one of these."),
-        (["train", "model=torchvision"], "resnet18 is not a recipe: only tiny_resnet, tiny_vgg and tiny_vit"),
+        (["run", "=x"], "=x: there is no option before the equals sign"),
+        (["run", "model={a: b}"], "model takes the name of a choice; set its options one by one, as model.name=…."),
+        (["run", "dataset=image_folder", "dataset.root=???"], "dataset.root has no value: write dataset.root=VALUE."),
+        (["train", "model=torchvision"], "resnet18 is not trained here: choose a recipe"),
     ],
 )
 def test_what_hydra_words_badly_is_said_plainly(
