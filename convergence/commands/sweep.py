@@ -75,6 +75,7 @@ def compose(words: Sequence[str]) -> list[Any]:
 
 def planned(words: Sequence[str]) -> str:
     """Each comparison that the words stand for and its state, the jobs that a sweep makes of what is left, its cost."""
+    from convergence.axes.recorded import without_images
     from convergence.experiment import folder as runs
     from convergence.experiment import population, status
     from convergence.experiment import run as experiment
@@ -91,7 +92,8 @@ def planned(words: Sequence[str]) -> str:
         jobs += -(-len(left) // (whole.per_job if whole else 1))
         missing += [unit for unit, run in zip(units, found, strict=True) if run in left]
         lines += [f"{run.state.value:<8} {run.name}" for run in found]
-        lines.append(f"{status.counted(found)} of {len(found)} on {cfg.dataset.stimuli or 'all'} stimuli")
+        count = "the common" if without_images(cfg) else cfg.dataset.stimuli or "all"
+        lines.append(f"{status.counted(found)} of {len(found)} on {count} stimuli")
     lines.append(f"{jobs} job{'' if jobs == 1 else 's'}")
     if missing:
         device = resolve_device(missing[0].device)

@@ -190,6 +190,16 @@ def test_stimuli_that_can_not_be_matched_are_refused_in_a_sentence(
     assert all(word in said for word in told), said
 
 
+def test_a_dry_run_of_recordings_tells_what_is_to_be_compared(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(place, tmp_path, "--dry-run", *BOTH) == 0
+    shown = capsys.readouterr().out
+    assert "missing  recorded monkey1 monkey2" in shown
+    assert "0 done, 1 missing of 1 on the common stimuli" in shown
+    assert "0 images to extract" in shown
+
+
 def test_one_recording_alone_has_nothing_to_be_compared_with(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
