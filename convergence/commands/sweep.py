@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convergence.commands.words import MULTIRUN, call, choices, split, typed
@@ -80,6 +80,7 @@ def planned(words: Sequence[str]) -> str:
     from convergence.experiment import population, status
     from convergence.experiment import run as experiment
     from convergence.experiment.forecast import forecast
+    from convergence.experiment.inputs import are_current
     from convergence.system.device import resolve_device
 
     lines, jobs = [], 0
@@ -88,6 +89,12 @@ def planned(words: Sequence[str]) -> str:
         whole = population.of(cfg)
         units = population.units(cfg)
         found = [status.of(runs.run_folder(unit), population.title(unit)) for unit in units]
+        found = [
+            replace(run, state=status.State.missing)
+            if run.state is status.State.done and not are_current(unit)
+            else run
+            for unit, run in zip(units, found, strict=True)
+        ]
         left = [run for run in found if run.state is not status.State.done]
         jobs += -(-len(left) // (whole.per_job if whole else 1))
         missing += [unit for unit, run in zip(units, found, strict=True) if run in left]

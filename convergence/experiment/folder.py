@@ -25,7 +25,7 @@ _RUNTIME = (
 )
 _NOT_NUMBERS = ("download", "on_error")  # of a data set: what was skipped, its images tell
 _OUT_OF_DISTRIBUTION = ("shifts", "shifts_root", "levels", "conditions")  # of axis=ood alone
-_PATHS = ("root", "shifts_root", "checkpoints", "files", "stimulus_ids")
+_PATHS = ("root", "shifts_root", "table", "checkpoints", "files", "stimulus_ids")
 _SETS = ("levels", "conditions", "layers", "protocols", "stimuli_sweep")  # whose order changes no number
 
 

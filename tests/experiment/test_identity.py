@@ -95,6 +95,19 @@ def test_a_replaced_image_is_noticed_said_and_computed_anew(
     assert "nothing to do" in said()
 
 
+def test_a_dry_run_tells_what_was_made_from_other_images(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = words(images, tmp_path / "out")
+    experiment.run(compose(line))
+    capsys.readouterr()
+    assert cli.main(["run", "--dry-run", *line]) == 0
+    assert "1 done of 1" in capsys.readouterr().out
+    picture(used(images, tmp_path / "out"), 100)
+    assert cli.main(["run", "--dry-run", *line]) == 0
+    assert "0 done, 1 missing of 1" in capsys.readouterr().out
+
+
 def test_touched_and_copied_images_are_the_same_images(
     images: Path, tmp_path: Path, said: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,13 +221,15 @@ def test_options_that_change_no_number_share_a_run(one: list[str], other: list[s
 
 
 def test_a_relative_folder_is_another_one_in_another_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folders = []
+    folders, tables = [], set()
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
         folders.append(run_folder(compose(words("images", tmp_path / "out"))))
         assert folders[-1] == run_folder(compose(words(tmp_path / name / "images", tmp_path / "out")))
+        tables.add(run_folder(compose([*words("null", tmp_path / "out"), "dataset.table=images.csv"])))
     assert folders[0] != folders[1]
+    assert len(tables) == 2
     monkeypatch.setenv("HOME", str(tmp_path))
     assert run_folder(compose(words("'~/b/images'", tmp_path / "out"))) == folders[1]
 
