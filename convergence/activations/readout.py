@@ -23,9 +23,9 @@ class AnswerReader:
     Parameters
     ----------
     stimuli : their ``classes`` are answered in; the ``members`` of a class speak for it as its own name does.
-    outputs : names of the network's outputs. None: unknown; then a thousand of them are taken to be ImageNet's, to
-        which classes belong by WordNet id or English name, and another number, if the stimuli have as many classes, to
-        be these in their order.
+    outputs : names of the network's outputs; empty: these are no answers, and none are read. None: unknown; then a
+        thousand of them are taken to be ImageNet's, to which classes belong by WordNet id or English name, and another
+        number, if the stimuli have as many classes, to be these in their order.
 
     Where a class has no output for certain nothing is answered, and a warning says so once.
     """
@@ -74,6 +74,8 @@ class AnswerReader:
         """The outputs of each class, or None and why."""
         if len(self._classes) < 2:
             return None, "its images have no labels" if not self._classes else "it has one class"
+        if self._outputs is not None and not self._outputs:
+            return None, ""
         if self._outputs is not None:
             if len(self._outputs) != width:
                 return None, f"the network has {width:,} outputs, of which {len(self._outputs):,} are known by name"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from convergence.models.checkpoints.load import Fit
-from convergence.models.missing import NO_ANSWERS, independent
+from convergence.models.missing import independent
 from convergence.models.network import Network, describe
 from convergence.models.options import ArchitectureConfig
 from convergence.models.preprocess import Preprocess
@@ -109,7 +109,7 @@ class Architecture:
             layers=layers,
             units=units,
             preprocess=preprocess,
-            classes=NO_ANSWERS if missing else None,
+            classes=() if missing else None,
             builder=builder,
             precision=self.config.precision,
         )

@@ -10,8 +10,6 @@ from convergence.models.layers import Layer
 from convergence.models.trace import trace
 from convergence.system.errors import UserError
 
-NO_ANSWERS = ("",)  # classes of a network whose head has no weights: its outputs are not read
-
 
 def independent(
     model: nn.Module, example: Tensor, layers: Mapping[str, Layer], missing: Sequence[str], chosen: bool, name: str
@@ -32,7 +30,8 @@ def independent(
     modules = dict(model.named_modules())
     places = [_place(parameter.rpartition(".")[0], modules, order) for parameter in missing]
     first = min(places, default=len(order))
-    kept = {label: layer for label, layer in layers.items() if order.get(label, -1) < first}
+    never = len(order)
+    kept = {n: layer for n, layer in layers.items() if first == never or order.get(n, never) < first}
     lost = [label for label in layers if label not in kept]
     if not kept or (chosen and lost):
         shown = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' if len(missing) > 3 else ''}"

@@ -28,7 +28,8 @@ class Network:
     weights_hash : SHA-256 of all tensors, with their names, shapes and types.
     layers : what is tapped, in forward order.
     units : how maps, or tokens, become units; each layer has the rule that holds for it.
-    classes : names of the outputs, where known; unknown, as many outputs as classes are taken to be in their order.
+    classes : names of the outputs, where known; None: unknown, as many outputs as classes are taken to be in their
+        order; empty: the outputs are no answers (raw pixels, a network without a head).
     precision : of the forward pass.
     """
 

@@ -36,6 +36,6 @@ def pixels(network: Network) -> Network:
         weights_hash="",
         layers={_LAYER: Layer("Pixels", (3 * SIDE**2,))},
         units=Units.center,
-        classes=None,
+        classes=(),
         builder=_Pixels,
     )

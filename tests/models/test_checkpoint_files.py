@@ -396,6 +396,10 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: torch.save(trained(3, "tiny_vgg").state_dict(), p),
         "it lacks .*unknown features",
     ),
+    "another architecture with like parts": (
+        lambda p: torch.save({f"blocks.{i}.conv1.weight": torch.rand(16, 3, 3, 3) for i in range(5)}, p),
+        "is not a checkpoint of tiny_resnet: it lacks ",
+    ),
     "a larger network": (
         lambda p: torch.save(STATE | {"layer3.conv3.weight": torch.rand(64, 64, 3, 3)}, p),
         "it has the unknown layer3.conv3.weight",

@@ -165,6 +165,17 @@ def test_it_runs_alone_against_others_in_a_population_and_on_every_axis(folder: 
     assert "Small" in set(run(f"model={members}", "model.seeds.init=[7]").target_model)
 
 
+def test_without_a_heads_weights_the_layers_before_it_are_compared_and_accuracy_is_empty(folder: Path) -> None:
+    for seed, name in enumerate(("a.pth", "b.pth")):
+        torch.manual_seed(seed)
+        torch.save({n: v for n, v in small().state_dict().items() if not n.startswith("fc")}, name)
+    table = run(
+        "model=module", "model.factory=nets.py:small", "model.checkpoints=[a.pth,b.pth]", "axis.untrained=false"
+    )
+    assert set(table.source_layer) == {"conv1", "conv2"}
+    assert table.source_accuracy.isna().all()
+
+
 WRONG: dict[str, tuple[dict[str, object], str]] = {
     "no factory": ({}, "needs model.factory=FILE.py:NAME"),
     "not callable": ({"factory": "nets.py:width"}, "is of type int: give a function"),

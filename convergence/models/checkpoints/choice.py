@@ -57,6 +57,8 @@ def choose(
     every = [one for place, state in states.items() for one in _candidates(place, state, expected)]
     most = max(one.fitting for one in every)
     fit = [one for one in every if one.fitting >= max(1, _NEAR * most)]
+    if most < len(expected) / 2:  # of another architecture, whichever they are
+        fit = fit[:1]
     if key is not None:
         parts = key.strip(".").split(".")
         # Of the key's own place all prefixes may be meant: what fits best is.
