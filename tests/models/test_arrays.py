@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,16 @@ def test_every_format_gives_the_same_areas_ids_and_mean_responses(tmp_path: Path
     np.testing.assert_allclose(read["V4"], V4[[7, 2]])
     np.testing.assert_allclose(read["IT"], IT.mean(axis=0)[[7, 2]], atol=1e-12)
     assert set(Recorded(found, recorded_stimuli(IDS)).reliability) == {"IT"}, "of what has repeats alone"
+
+
+@pytest.mark.parametrize(("name", "package"), [("m.h5", "h5py"), ("m.nc", "xarray")])
+def test_a_format_whose_package_is_missing_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    (tmp_path / name).write_bytes(b"")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=f"{name} .* needs {package}: install it with `pip install {package}`"):
+        one([str(tmp_path / name)])
 
 
 def by_column(path: Path) -> None:
