@@ -1,0 +1,17 @@
+"""Sphinx's configuration: `bash scripts/docs.sh` builds the pages."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "convergence"
+author = "The authors of convergent-learning"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "convergence"
+html_copy_source = False
+myst_heading_anchors = 3
+myst_enable_extensions = ["colon_fence"]
+autodoc_typehints = "none"
