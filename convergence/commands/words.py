@@ -15,6 +15,7 @@ from convergence.system.errors import UserError
 from convergence.system.process import arguments_of_hydra
 
 MULTIRUN = ("-m", "--multirun")
+_FREE = re.compile(r"^(model|against|dataset)\.arguments(\.|$)")
 _FILES = (".yaml", ".yml", ".txt")
 _TAKE_A_VALUE = {"--cfg", "-c", "--config-dir", "-cd", "--config-name", "-cn", "--package", "-p", "--info", "-i"}
 
@@ -98,7 +99,9 @@ def _readable(word: str, sweeps: bool) -> str:
     written = option + equal + as_typed(value, literal=literal, swept=sweeps or not literal)
     if parsed(written) is None:
         raise UserError(refusals.of_word(word))
-    return written
+    # A mapping takes any name, which Hydra has to be told word by word.
+    free = _FREE.search(option) is not None and not option.startswith("+")
+    return f"++{written}" if free else written
 
 
 def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -142,7 +145,7 @@ def _refuse_additions(words: Sequence[str], folders: list[Path]) -> None:
         if word.startswith("~"):
             raise UserError(f"{word}: an option cannot be taken away; give it another value, or null.")
         name = word.lstrip("+").split("=")[0].split("@")[0]
-        added = word.startswith("+") and not name.startswith("hydra")
+        added = word.startswith("+") and not name.startswith("hydra") and not _FREE.search(name)
         if added and not options.is_group(name, folders) and name not in options.names():
             near = difflib.get_close_matches(name, options.names(), n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else "`convergence run --help` lists the options."

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from convergence.commands.values import parsed
-from convergence.commands.words import choices, for_hydra
+from convergence.commands.words import call, choices, for_hydra
 from convergence.experiment.compose import compose
 from convergence.system.errors import UserError
 
@@ -221,3 +221,18 @@ def test_a_process_tells_what_it_read(typed: list[str], told: str, tmp_path: Pat
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not any(word in done.stderr for word in ("None", "Exception", "Traceback", "antlr"))
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        (["model.arguments={depth: 20, wide: true}"], {"depth": 20, "wide": True}),
+        (["model.arguments.depth=20", "model.arguments.name=a=b"], {"depth": 20, "name": "a=b"}),
+        (["++model.arguments.depth=20"], {"depth": 20}),
+        (["model.arguments={}"], {}),
+    ],
+)
+def test_arguments_of_a_factory_take_any_name(words: list[str], arguments: dict, tmp_path: Path) -> None:
+    found = []
+    call(["model=module", "model.factory=nets.py:net", f"output={tmp_path}", *words], found.append)
+    assert dict(found[0].model.arguments) == arguments
