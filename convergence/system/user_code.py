@@ -143,8 +143,9 @@ def _source(place: str, spec: str, what: str) -> Path:
             raise UserError(f"{what}={spec}: there is no file {path}; {hint}.")
         return path
     try:
-        with _importing_from(absolute(".")):
-            found = importlib.util.find_spec(place)
+        if (here := str(absolute("."))) not in sys.path:
+            sys.path.append(here)  # behind all others: installed modules go first
+        found = importlib.util.find_spec(place)
     except ModuleNotFoundError:
         found = None
     except Exception as error:
@@ -227,14 +228,6 @@ def _first_on_path(folder: Path) -> None:
     if str(folder) in sys.path:
         sys.path.remove(str(folder))
     sys.path.insert(0, str(folder))
-
-
-@contextmanager
-def _importing_from(folder: Path) -> Iterator[None]:
-    """The folder is on the path from now on, behind all others: installed modules go first."""
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-    yield
 
 
 def _hash(path: Path) -> str:

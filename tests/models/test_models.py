@@ -360,3 +360,23 @@ def test_names_of_the_hub_are_read_as_timm_reads_them(hub_at: Callable[[str], No
     config.name = "hf-hub:me/mine"
     with pytest.raises(UserError, match=r"model.name=hf-hub:me/mine could not be read \(the hub cannot be reached\)"):
         library.trajectories(config)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Library.torchvision, "resnet18"), (Library.timm, "resnet10t")])
+def test_architectures_of_libraries_are_trained_here_with_the_checkpoints_of_recipes(
+    kind: Library, name: str, tmp_path: Path
+) -> None:
+    training = TrainingConfig(epochs=1, batch_size=64, early_checkpoints=1)
+    config = LibraryConfig(name=name, library=kind, train=True, training=training, seeds=SeedsConfig([0]))
+    dataset = ShapesConfig(size=16, stimuli=20, train_images=128)
+    (run,) = models.trajectories(config, dataset, folder=tmp_path, device=CPU)
+    assert [n.step for n in run] == [0, 1, 2]
+    assert run[0].is_untrained
+    stimuli = load(dataset, "test")
+    images = run[-1].preprocess(stimuli, [0, 1])
+    assert images.shape == (2, 3, 16, 16)
+    assert run[-1].build()(images).shape == (2, len(stimuli.classes))
+    assert len({n.weights_hash for n in run}) == 3
+    config.weights = ["DEFAULT"]
+    with pytest.raises(UserError, match=r"model.train=true trains .* leave out model.checkpoints and model.weights"):
+        models.trajectories(config, dataset, folder=tmp_path, device=CPU)
