@@ -12,6 +12,7 @@ import torch
 
 from convergence import figures
 from convergence.activations import extract as activations
+from convergence.activations.taps import taps
 from convergence.alignment.align import align
 from convergence.alignment.arrays import Arrays
 from convergence.alignment.score import transfer
@@ -71,7 +72,7 @@ def test_rows_are_those_of_the_networks_responses_to_the_shifted_images(place: P
 
     def responses(network: models.Network, images: stimuli.Stimuli) -> dict[str, np.ndarray]:
         model = network.build()
-        with activations.taps(model, list(network.layers), network.units) as taken, torch.inference_mode():
+        with taps(model, list(network.layers), network.units) as taken, torch.inference_mode():
             model(network.preprocess(images, range(60)))
             return {name: values.numpy().copy() for name, values in taken.items()}
 
