@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import resource
 import sys
@@ -53,7 +54,7 @@ def manifest(
                 "preprocess": n.preprocess.describe(),
                 "units": n.units.value,
                 "precision": n.precision.value,
-                "layers": {name: {"kind": layer.kind, "shape": layer.shape} for name, layer in n.layers.items()},
+                "layers": {name: dataclasses.asdict(layer) for name, layer in n.layers.items()},
             }
             for n in networks.values()
         ],
