@@ -182,7 +182,8 @@ class _Tile:
                 x, y = self.reduced[0][m.pair[0]][k], self.reduced[1][m.pair[1]][k]
                 if m.pair not in training:
                     left = x.train if within is None else x.train[torch.stack([rest for _, rest in within])]
-                    cross = (left.mT @ y.train).view(1, 1, -1, len(x.values), len(y.values))
+                    draws = 1 if within is None else len(within)  # spelt out: a layer may have no live unit
+                    cross = (left.mT @ y.train).view(1, 1, draws, len(x.values), len(y.values))
                     training[m.pair] = Training(x.units, y.units, cross, exact=True)
                 self._fit(m, training[m.pair], (x, y) if m.direction == "x->y" else (y, x), within)
             if advance is not None:

@@ -177,7 +177,7 @@ def test_transformers_of_one_input_size_are_made_for_another(name: str, kind: Li
     network = untrained(name, kind, size=32)
     model: nn.Module = network.build()
     assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 1000)
-    assert next(iter(network.layers.values())).shape[0] == 5  # a class token and 2 × 2 patches
+    assert list(network.layers.values())[1].shape[0] == 5  # the first block's: a class token and 2 × 2 patches
 
 
 def test_a_trained_transformer_of_torchvision_keeps_its_input_size() -> None:

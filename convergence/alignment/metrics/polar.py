@@ -69,6 +69,8 @@ def _weights(least: float) -> tuple[float, float, float, float]:
 
 def exact(cross: Tensor) -> Tensor:
     """Polar factors of (…, N_x, N_y), one by one."""
+    if cross.numel() == 0:  # a layer without live units
+        return torch.zeros_like(cross)
     factors = [_exact(one) for one in cross.reshape(-1, *cross.shape[-2:])]
     return torch.stack(factors).view_as(cross) if factors else torch.zeros_like(cross)
 
