@@ -440,3 +440,15 @@ def test_a_key_map_is_a_list_of_rules_too_and_drops_what_an_exclamation_mark_say
         assert torch.equal(outputs(given(tmp_path / "a.pth", key_map=key_map)), expected(NET))
     with pytest.raises(UserError, match=r"model.key_map: '\^stem' has no =>: write PATTERN=>REPLACEMENT"):
         given(tmp_path / "a.pth", key_map=["^stem"])
+
+
+def test_a_key_map_is_read_behind_wrappers_and_prefixes_too(tmp_path: Path) -> None:
+    state = {n.replace("conv1", "stem") if n.startswith("conv1") else n: v for n, v in STATE.items()}
+    torch.save(under("module.", state), tmp_path / "a.pth")
+    assert torch.equal(outputs(given(tmp_path / "a.pth", key_map=["^stem=>conv1"])), expected(NET))
+    torch.save(state, tmp_path / "c.pth")
+    chain = ["^stem=>conv", "^conv\\.=>conv1."]  # each once
+    assert torch.equal(outputs(given(tmp_path / "c.pth", key_map=chain)), expected(NET))
+    other = {"module.encoder_q.fc.weight": torch.rand(8, 64), "module.encoder_q.fc.bias": torch.rand(8)}
+    torch.save(under("module.encoder_q.", without("fc.")) | other, tmp_path / "b.pth")
+    assert "fc" not in given(tmp_path / "b.pth", key_map=["^fc=>!"]).layers

@@ -72,3 +72,14 @@ def rename(state: Mapping[str, Tensor], key_map: Any) -> dict[str, Tensor]:
             raise UserError(f"model.key_map makes {new} of both {made[new]} and {old}: narrow its expressions.")
         made[new] = old
     return {new: state[old] for new, old in made.items()}
+
+
+def idle(state: Mapping[str, Tensor], key_map: Any) -> dict[str, Any]:
+    """The rules of a key map that match no name of the state, as the rules before them have made it."""
+    found: dict[str, Any] = {}
+    for rule, by in mapping(key_map).items():
+        if any(re.search(rule, name) for name in state):
+            state = rename(state, {rule: by})
+        else:
+            found[rule] = by
+    return found

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from convergence.models.checkpoints import containers, files
-from convergence.models.checkpoints.choice import Weights, choose
-from convergence.models.checkpoints.keys import rename
+from convergence.models.checkpoints.choice import Weights, choose, unwrapped
+from convergence.models.checkpoints.keys import idle, rename
 from convergence.models.checkpoints.reparametrised import whole
 from convergence.models.options import ArchitectureConfig
 from convergence.system.errors import UserError
@@ -63,11 +64,15 @@ def fit(config: ArchitectureConfig, model: nn.Module, path: Path, resizable: boo
     states = {
         place: renamed
         for place, state in containers.states(content).items()
-        if (renamed := whole(rename(state, config.key_map), expected))
+        if (renamed := whole(_renamed(state, config.key_map, shapes), expected))
     }
     if not states:
         raise UserError(f"{path} holds no weights: there is no tensor under any name in it.")
     chosen, averages = choose(states, shapes, config.weights_key, path)
+    if chosen.prefix:  # rules for the network's own names, which stand behind it
+        left = idle(containers.states(content)[chosen.container], config.key_map)
+        left = idle(unwrapped(containers.states(content)[chosen.container], shapes), left)
+        chosen = replace(chosen, state=rename(chosen.state, left))
     state = _with_head(chosen, states, shapes)
     classes = _outputs(state, shapes) if resizable else None
     differ = [n for n, shape in shapes.items() if n in state and _squeezed(state[n].shape) != _squeezed(shape)]
@@ -93,6 +98,12 @@ def fit(config: ArchitectureConfig, model: nn.Module, path: Path, resizable: boo
         notes=_notes(chosen, averages, missing, surplus),
         step=containers.step(content),
     )
+
+
+def _renamed(state: Mapping[str, Tensor], key_map: Any, shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """By the rules of a key map, on names as they stand in the file; by what matches none, behind their wrappers."""
+    found, left = rename(state, key_map), idle(state, key_map)
+    return rename(unwrapped(found, shapes), left) if left else found
 
 
 def build(model: nn.Module, fitting: Fit) -> nn.Module:
