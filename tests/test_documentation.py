@@ -6,9 +6,13 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
+from convergence import align
 from convergence.commands.main import parser
 from convergence.commands.words import choices, for_hydra, split
 from convergence.experiment.compose import compose
@@ -44,7 +48,7 @@ def test_there_are_commands_on_the_pages_that_users_read_first() -> None:
         assert [name for name in COMMANDS if name.startswith(page)], page
 
 
-@pytest.mark.parametrize("words", map(list, ONCE), ids=ONCE.values())
+@pytest.mark.parametrize("words", list(map(list, ONCE)), ids=list(ONCE.values()))
 def test_every_command_on_a_page_is_one_that_the_program_takes(words: list[str]) -> None:
     name = next((n for n in OF_HYDRA if words[: len(n.split())] == n.split()), None)
     if name is None:
@@ -57,6 +61,48 @@ def test_every_command_on_a_page_is_one_that_the_program_takes(words: list[str])
     jobs = choices(rest) if {"-m", "--multirun"} & set(flags) else [for_hydra(rest)[1]]
     for job in jobs:
         assert compose([word for word in job if not word.startswith("-")]).model.name
+
+
+def test_scripts_that_pages_call_are_there() -> None:
+    called = {
+        (page.name, path)
+        for page in PAGES
+        for block in FENCE.finditer(page.read_text())
+        for path in re.findall(r"^(?:bash|python) (?!-)(\S+)", block["text"], re.M)
+    }
+    assert called
+    assert [(page, path) for page, path in called if not (ROOT / path).is_file()] == []
+
+
+def python_of(page: str) -> str:
+    """The page's first block of Python."""
+    return next(b["text"] for b in FENCE.finditer((ROOT / page).read_text()) if b["language"] == "python")
+
+
+def test_the_notebook_of_the_readme_runs() -> None:
+    torch.manual_seed(0)
+    first, second = (nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(72, 3)) for _ in range(2))
+    cells: dict[str, Any] = {"first": first, "second": second, "images": torch.rand(60, 3, 8, 8)}
+    exec(python_of("README.md"), cells)
+    table = cells["table"]
+    assert set(table.layer_x) == {"0", "2"}
+    assert {"shuffle", "rotation"} <= set(table["null"].dropna())
+    assert table.score.between(-1, 1).all()
+
+
+def test_the_measure_of_ones_own_on_its_page_is_scored() -> None:
+    cells: dict[str, Any] = {}
+    exec(python_of("docs/howto/own_metric.md"), cells)
+    x = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+    scores = align(x, x @ torch.diag(torch.tensor([1.0, 2, 3, 4])), metrics=[cells["score"]]).score
+    assert scores.min() > 0.999
+
+
+def test_every_option_says_in_the_reference_what_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "_ext"))
+    options = pytest.importorskip("generated", reason="needs the extra docs").rows_by_group()
+    assert "model.seeds.init" in {name for name, _, _ in options["model"]}
+    assert {name for rows in options.values() for name, _, about in rows if not about} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -36,15 +36,15 @@ class PopulationConfig(ModelConfig):
 class Config(Paths, Experiment):
     """An experiment, and options that change no number, and so stay out of the run's hash."""
 
-    output: str = path("outputs")
-    cache: str = path("${output}/.cache")
-    device: str = "auto"
+    output: str = path("outputs")  # folder of all results
+    cache: str = path("${output}/.cache")  # of responses, decoded images and trained networks
+    device: str = "auto"  # auto: a GPU where there is one; or cpu, cuda, cuda:1, mps
     # Images that go through a network together; auto: by their size and the device.
     batch_size: Any = number("auto", least=1)  # noqa: RUF009
     workers: int | None = number(None, least=0)  # processes that prepare images; null: for a GPU one per core
     memory_gb: float | None = number(None, above=0)  # of scoring; null: half of what the process may use, and the card
     cache_gb: float = number(100.0, above=0)  # larger responses of one network are computed anew for each pass
-    force: bool = False
-    figures: bool = True
-    progress: bool = True
-    debug: bool = False
+    force: bool = False  # compute again what is there
+    figures: bool = True  # draw them at the end
+    progress: bool = True  # say how far the work is
+    debug: bool = False  # show tracebacks

@@ -61,17 +61,17 @@ class SeedsConfig:
     A single seed of either holds for all networks: init=[0] order=[0,1,2] varies the order alone.
     """
 
-    init: list[int] = field(default_factory=lambda: [0, 1], metadata=BOUNDS)
-    order: list[int] | None = field(default=None, metadata=BOUNDS)
+    init: list[int] = field(default_factory=lambda: [0, 1], metadata=BOUNDS)  # of the weights: a network for each
+    order: list[int] | None = field(default=None, metadata=BOUNDS)  # of the images in training; null: as init
 
 
 @dataclass
 class TrainingConfig:
-    epochs: int = number(10, least=0)
-    batch_size: int = number(128, least=1)
-    learning_rate: float = number(0.1, above=0)
-    momentum: float = number(0.9, least=0, most=1)
-    weight_decay: float = number(5e-4, least=0)
+    epochs: int = number(10, least=0)  # passes over the training images
+    batch_size: int = number(128, least=1)  # images in one step
+    learning_rate: float = number(0.1, above=0)  # the largest, after the warm-up
+    momentum: float = number(0.9, least=0, most=1)  # of sgd; of adamw the first beta
+    weight_decay: float = number(5e-4, least=0)  # of weights, not of biases and normalisation
     optimizer: Optimizer = Optimizer.sgd
     warmup: float = number(0.1, least=0, most=1)  # share of all steps
     schedule: Schedule = Schedule.cosine
@@ -106,7 +106,7 @@ class ArchitectureConfig(ModelConfig):
     # ["^_conv_stem=>conv_stem","^queue=>!"]
     key_map: Any = None
     mean: list[float] | None = None  # of the input's normalisation, for red, green, blue in 0–1; null: the model's own
-    std: list[float] | None = None
+    std: list[float] | None = None  # the same for the standard deviation
 
 
 @dataclass

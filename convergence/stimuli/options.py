@@ -43,7 +43,7 @@ class DatasetConfig(Paths):
     """What every data set has. `stimuli` images of the held-out split are compared (null: all of them)."""
 
     name: str = MISSING
-    stimuli: int | None = number(2000, least=1)
+    stimuli: int | None = number(2000, least=1)  # how many images are compared (null: all)
     seed: int = seed(0)  # of the drawing, or of which images are chosen
     train_images: int | None = number(None, least=1)  # how many images recipes are trained on (null: all)
     transform: Transform | None = None  # null: the model's own, or crop where model.image_size is given
@@ -57,20 +57,20 @@ class DatasetConfig(Paths):
 @dataclass
 class ShapesConfig(DatasetConfig):
     name: str = "shapes"
-    size: int = 32
+    size: int = 32  # pixels to a side
     texture_reliability: float = 0.7  # share of the images whose texture goes with their class
     rendering: str = "natural"  # natural | outline | silhouette | sketch | texture_swap | cue_conflict
-    train_images: int | None = number(8000, least=1)
+    train_images: int | None = number(8000, least=1)  # how many images recipes are trained on
 
 
 @dataclass
 class FilesConfig(DatasetConfig):
     """A data set that lies on disk under `root` (null: the usual places), or is downloaded there."""
 
-    root: str | None = path()
+    root: str | None = path()  # null: the usual places
     # Instead of folders: .csv, .tsv or .parquet with the columns path and, if known, id and label.
     table: str | None = path()
-    download: bool = True
+    download: bool = True  # what is missing, of sets that can be had
     on_error: OnError = OnError.stop
     background: Any = 128  # what transparent pixels show: a grey value from 0 to 255, or [red,green,blue]
     exif: bool = True  # whether photographs are turned as their camera says
@@ -85,6 +85,6 @@ class ModuleConfig(DatasetConfig):
     # or of images alone; it may take `split` ("train" or "test").
     factory: str | None = path()
     arguments: dict[str, Any] = field(default_factory=dict)  # further keyword arguments of it
-    stimuli: int | None = number(None, least=1)
+    stimuli: int | None = number(None, least=1)  # how many images are compared (null: all)
     background: Any = 128  # what transparent pixels show: a grey value from 0 to 255, or [red,green,blue]
     exif: bool = True  # whether photographs are turned as their camera says

@@ -83,6 +83,11 @@ def options(group: str) -> Iterator[tuple[type, list[tuple[str, str, str]]]]:
             yield made, rows
 
 
+def rows_by_group() -> dict[str, list[tuple[str, str, str]]]:
+    """Name, default and description of every option, by group."""
+    return {group: [row for _, rows in options(group) for row in rows] for group in TITLES}
+
+
 def _rows(made: type, prefix: str) -> Iterator[tuple[str, str, str]]:
     comments, hints = _comments(made), get_type_hints(made)
     for field in fields(made):
