@@ -31,8 +31,7 @@ from convergence.alignment.score import COLUMNS, transfer
 from convergence.experiment.compose import compose
 from convergence.figures.style import look
 from convergence.system.errors import UserError
-from tests.alignment.test_nulls import KEYS, reordered, turned
-from tests.alignment.test_scores import CASES, SCORES, layers
+from tests.support.layers import CASES, KEYS, SCORES, layers, reordered, turned
 from tests.support.reference import alive
 
 FURTHER = [m for m in MEASURES if m not in METRICS]

@@ -13,29 +13,12 @@ from convergence.alignment.chance import null as nulls
 from convergence.alignment.folds import assign
 from convergence.alignment.score import COLUMNS
 from convergence.system.errors import UserError
-from tests.alignment.test_scores import SCORES, layers, with_dead
-
-KEYS = ["layer_x", "layer_y", "metric", "direction"]
+from tests.support.layers import KEYS, SCORES, layers, reordered, turned, with_dead
 
 
 def chance(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     """The rows of one null, without those of single draws."""
     return table[(table.null == kind) & table.draw.isna()]
-
-
-def reordered(x: dict[str, np.ndarray], draw: int, folds: int = 5) -> dict[str, np.ndarray]:
-    rows = len(next(iter(x.values())))
-    order = nulls.permutation(assign(rows, folds), 0, draw).numpy()
-    return {name: values[order] for name, values in x.items()}
-
-
-def turned(x: dict[str, np.ndarray], draw: int, dead: int = 0) -> dict[str, np.ndarray]:
-    """Each layer times a random orthogonal matrix of its live units; the first ``dead`` are not."""
-    made = {}
-    for name, values in x.items():
-        q = nulls.orthogonal(values.shape[1] - dead, 0, draw).numpy()
-        made[name] = np.concatenate([values[:, :dead], values[:, dead:] @ q], axis=1)
-    return made
 
 
 # ---------------------------------------------------------------- the obvious way

@@ -9,8 +9,8 @@ import pytest
 from convergence.alignment.arrays import Arrays
 from convergence.alignment.score import COLUMNS, score, transfer
 from convergence.system.errors import UserError
-from tests.alignment.test_scores import SCORES, layers, with_dead
 from tests.support import reference
+from tests.support.layers import SCORES, layers, with_dead
 
 PAIRS = [("layer0", "layer0"), ("layer1", "layer1")]
 

@@ -22,8 +22,8 @@ from convergence.results import views as tables
 from convergence.stimuli.options import ShapesConfig
 from convergence.system import torchvision_ops
 from convergence.system.errors import UserError
-from tests.models.test_models import SMALL as IMAGES
-from tests.models.test_models import recipe
+from tests.support.recipes import SMALL as IMAGES
+from tests.support.recipes import recipe
 
 CPU = torch.device("cpu")
 KEYS = [

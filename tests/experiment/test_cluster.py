@@ -44,7 +44,7 @@ from convergence.stimuli.options import ShapesConfig
 from convergence.system.claims import holder, only_one
 from convergence.system.errors import UserError
 from convergence.system.files import write_atomic
-from tests.activations.test_activations import network as net
+from tests.support.networks import network as net
 
 _FORK = multiprocessing.get_context("fork")
 

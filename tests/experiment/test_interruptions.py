@@ -24,7 +24,7 @@ from convergence.experiment.config import Config
 from convergence.models import load as models
 from convergence.results import table as results
 from convergence.system.errors import UserError
-from tests.figures.test_figures import table
+from tests.support.tables import table
 
 SMALL = (
     *("dataset=digits", "dataset.stimuli=200", "dataset.train_images=256"),

@@ -19,23 +19,14 @@ from convergence.experiment.members import members
 from convergence.models import library, recipes, seeds
 from convergence.models import load as models
 from convergence.models.network import Network
-from convergence.models.options import Library, LibraryConfig, RecipeConfig, SeedsConfig, TrainingConfig, Units
+from convergence.models.options import Library, LibraryConfig, SeedsConfig, TrainingConfig, Units
 from convergence.stimuli.load import load
 from convergence.stimuli.options import ShapesConfig
 from convergence.system.errors import UserError
 from convergence.system.hashing import hash_tensors
+from tests.support.recipes import SMALL, recipe, trained
 
 CPU = torch.device("cpu")
-SMALL = ShapesConfig(size=16, stimuli=64, train_images=256)
-
-
-def recipe(**options: object) -> RecipeConfig:
-    training = TrainingConfig(epochs=2, batch_size=64, early_checkpoints=2, learning_rate=0.05)
-    return RecipeConfig(name="tiny_resnet", seeds=SeedsConfig(init=[0]), training=training, **options)  # type: ignore[arg-type]
-
-
-def trained(config: RecipeConfig, dataset: ShapesConfig, *, folder: Path, device: torch.device) -> list[Network]:
-    return [run[-1] for run in models.trajectories(config, dataset, folder=folder, device=device)]
 
 
 def torchvision(**options: object) -> LibraryConfig:
@@ -63,7 +54,7 @@ def test_the_same_seeds_give_the_same_weights_and_each_seed_has_its_own_effect(t
 def test_a_training_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     code = (
         "import os, sys, torch\nfrom pathlib import Path\nfrom convergence.models import training\n"
-        "from tests.models.test_models import SMALL, recipe, trained\n"
+        "from tests.support.recipes import SMALL, recipe, trained\n"
         "real = training._step\n"
         "count = iter(range(100))\n"
         "def step(*a):\n    if next(count) == 6: os.kill(os.getpid(), 9)\n    return real(*a)\n"
