@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from convergence import align
+from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.commands.main import parser
 from convergence.commands.words import choices, for_hydra, split
 from convergence.experiment.compose import compose
@@ -96,6 +97,17 @@ def test_the_measure_of_ones_own_on_its_page_is_scored() -> None:
     x = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
     scores = align(x, x @ torch.diag(torch.tensor([1.0, 2, 3, 4])), metrics=[cells["score"]]).score
     assert scores.min() > 0.999
+
+
+def test_the_metric_of_the_page_about_the_inside_is_scored_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells: dict[str, Any] = {}
+    exec(python_of("docs/inside.md"), cells)
+    monkeypatch.setitem(MEASURES, "cosine_kernel", cells["METRIC"])
+    x, y = torch.randn(2, 60, 4, generator=torch.Generator().manual_seed(0))
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(1))).Q
+    assert align(x, x @ turn, metrics=["cosine_kernel"]).score.min() > 0.999
+    table = align(x, y, metrics=["cosine_kernel"], null="shuffle", draws=20)
+    assert table.p_value.dropna().gt(0.05).all()
 
 
 def test_every_option_says_in_the_reference_what_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
