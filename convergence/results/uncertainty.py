@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 LEVEL = 0.95
+_EXACT = 5  # folds up to which the corrected t interval holds the truth as often as it says, not more often
 Array = NDArray[np.float64]
 Network = tuple[str, str]  # model, training run
 Statistic = Callable[[Array], Array | float]
@@ -203,7 +204,8 @@ def over_stimuli(folds: Iterable[float]) -> Estimate:
     values = np.array(list(folds), dtype=float)
     k = len(values)
     error = values.std(ddof=1) * np.sqrt(1 / k + 1 / (k - 1)) if k > 1 else np.nan
-    return Estimate(float(values.mean()), float(error), k - 1, f"stimuli (from {k} folds; these very networks)")
+    wide = "; conservative" if k > _EXACT else ""  # docs/statistics.md
+    return Estimate(float(values.mean()), float(error), k - 1, f"stimuli (from {k} folds; these very networks{wide})")
 
 
 def networks_or_stimuli(samples: Sequence[Sample], statistic: Statistic) -> Estimate:
