@@ -87,7 +87,8 @@ def test_a_broken_shard_is_computed_again_across_architectures(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_two_runs_in_one_folder_wait_for_each_other(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "convergence", "run", *SMALL, f"output={tmp_path}"]
+    long = ["model.training.epochs=8", "dataset.train_images=1000"]  # the first must not end before the second begins
+    words = [sys.executable, "-m", "convergence", "run", *SMALL, *long, f"output={tmp_path}"]
     first = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list(tmp_path.rglob("lock")):
         time.sleep(0.1)
@@ -119,7 +120,10 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
         (["run", "+new=1"], "there is no option 'new' to add (+new=1)"),
         (["run", "model=tiny_resnt"], "timm, tiny_resnet, tiny_vgg, tiny_vit, torchvision"),
         (["run", "metric.folds=x"], "metric.folds=x: Value 'x' of type 'str' could not be converted to Integer."),
-        (["run", "metric.names=[svcca]"], "expected one of [linear, procrustes, permutation, soft_matching, partial_"),
+        (
+            ["run", "metric.names=[svcca]"],
+            "there is no metric 'svcca'; choose from linear, procrustes, permutation, soft_matching, partial_",
+        ),
         (["run", "model.training.optimizer=foo"], "optimizer=foo: Invalid value 'foo', expected one of [sgd, adamw]"),
         (["run", "dataset.stimuli=7"], "7 stimuli are too few for 5 folds"),
         (["run", "dataset=image_folder"], "name it with dataset.root=PATH"),

@@ -51,8 +51,9 @@ def resolve(metrics: Sequence[str | Callable[..., Any]], what: str = "metric.nam
             continue
         if isinstance(one, str) and ":" not in one:
             near = difflib.get_close_matches(one, MEASURES, n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]}?" if near else "choose from"
-            raise UserError(f"{what}: there is no metric '{one}'; {hint} {', '.join(MEASURES)}; or FILE.py:NAME.")
+            hint = f" Did you mean {near[0]}?" if near else ""
+            there = f"choose from {', '.join(MEASURES)}, or give FILE.py:NAME."
+            raise UserError(f"{what}: there is no metric '{one}'; {there}{hint}")
         call = user_code.load(one, what) if isinstance(one, str) else one
         name = one.rpartition(":")[2] if isinstance(one, str) else getattr(one, "__name__", type(one).__name__)
         if not callable(call):
