@@ -46,6 +46,10 @@ _KNOWN = {  # title, and what the figure shows
         "The best layer of each area",
         "Bar chart: held-out score of the layer that predicts each area best, with what its repeats allow.",
     ),
+    "population": (
+        "Who resembles whom",
+        "Matrix: mean held-out score of every two networks, ordered by clustering; their tree; a map of distances.",
+    ),
     "training_time": (
         "Each point of training against each other",
         "Heat maps: held-out score between every two points of training of two networks, three layers.",
@@ -123,6 +127,7 @@ def _pictures(rows: pd.DataFrame, folder: Path) -> list[Picture]:
         models = " × ".join(dict.fromkeys([*tables.networks(part).source_model, *tables.networks(part).target_model]))
         for path in figures.draw(part, folder / f"{axis}-{run}"):
             if path.suffix == ".png":
-                title, shows = _KNOWN.get(path.stem, (path.stem.replace("_", " "), f"Figure of the {axis} axis."))
+                known = "population" if path.stem.startswith("population_") else path.stem
+                title, shows = _KNOWN.get(known, (path.stem.replace("_", " "), f"Figure of the {axis} axis."))
                 found.append(Picture(path, title, shows, f"{models}, {axis}, run {run}"))
     return found

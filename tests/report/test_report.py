@@ -80,7 +80,7 @@ def test_markdown_has_each_claim_and_figures_that_are_there(place: Path, done) -
     assert text.count("### ") == 2 * 7
     assert "<script>" not in text
     pictures = re.findall(r"!\[.+\]\(<(.+)>\)", text)
-    assert len(pictures) == 3 + 2
+    assert len(pictures) == 6 + 2
     assert all((place / "outputs" / picture).is_file() for picture in pictures)
     rows = [line for line in text.splitlines() if line.startswith("| 1 ")]
     assert all(len(re.split(r"(?<!\\)\|", row)) == 7 + 2 for row in rows)
@@ -175,7 +175,7 @@ def test_on_a_phone_and_on_a_desk_nothing_runs_over_and_all_is_legible(place: Pa
         assert found["over"] == []
         assert found["smallest"] >= 14
         assert found["words"] > 100
-        assert len(found["pictures"]) == 5
+        assert len(found["pictures"]) == 8
         assert all(natural > 0 and 250 <= drawn <= found["width"] for natural, drawn in found["pictures"])
         assert found["columns"] == [columns] * 2
 
