@@ -205,3 +205,30 @@ def test_jobs_out_of_time_or_on_a_node_that_goes_down_are_queued_again(
     assert code == 0, errors
     same(sweep.rows(), reference)
     assert before.items() <= written(sweep).items()
+
+
+def test_a_network_of_the_users_own_is_found_by_the_jobs_from_where_the_command_was_typed(
+    slurm: Slurm, tmp_path: Path
+) -> None:
+    code = (
+        "from torch import nn\n"
+        "def net(width=4):\n"
+        "    return nn.Sequential(nn.Conv2d(3, width, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),"
+        " nn.Linear(width, 10))\n"
+    )
+    (tmp_path / "nets.py").write_text(code)
+    member = "model=[{model:module,factory:'nets.py:net',arguments:{width:6},seeds:{init:[0,1]}}]"
+    words = ["dataset=digits", "dataset.stimuli=60", "metric=procrustes", "figures=false", "output=out", member]
+    done = subprocess.run(
+        [sys.executable, "-m", "convergence", "run", "--multirun", *words, *_LAUNCHER],
+        env=slurm.environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=_WAIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = results.read([next((tmp_path / "out" / "depth").glob("*/plan.json")).parent])
+    assert set(rows.source_weights) == {"untrained0", "untrained1"}
+    assert set(rows.source_units) == {6, 10}
