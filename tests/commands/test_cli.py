@@ -19,7 +19,10 @@ import pytest
 from convergence import figures
 from convergence.commands import main as cli
 from convergence.experiment.compose import compose, conf_folder
+from convergence.experiment.folder import run_folder
+from convergence.experiment.status import LOCK
 from convergence.results import table as results
+from convergence.system.claims import only_one
 from convergence.system.errors import UserError
 from convergence.system.options import check
 
@@ -86,16 +89,22 @@ def test_a_broken_shard_is_computed_again_across_architectures(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_two_runs_in_one_folder_wait_for_each_other(tmp_path: Path) -> None:
-    long = ["model.training.epochs=8", "dataset.train_images=1000"]  # the first must not end before the second begins
-    words = [sys.executable, "-m", "convergence", "run", *SMALL, *long, f"output={tmp_path}"]
-    first = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not list(tmp_path.rglob("lock")):
-        time.sleep(0.1)
-    second = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert first.wait() == second.returncode == 0
-    assert "another run works in" in second.stderr
-    assert "nothing to do" in second.stderr
+def test_a_run_waits_for_another_one_in_its_folder(tmp_path: Path) -> None:
+    words = [*SMALL, f"output={tmp_path}"]
+    folder = run_folder(compose(words))
+    with only_one(folder / LOCK, ""):
+        second = subprocess.Popen(
+            [sys.executable, "-m", "convergence", "run", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert second.stderr is not None
+        assert any("another run works in" in line for line in second.stderr)
+        assert not (folder / "results.parquet").exists()
+    second.communicate()
+    assert second.returncode == 0
+    assert (folder / "results.parquet").is_file()
 
 
 @pytest.mark.slow
