@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +111,10 @@ def test_a_run_waits_for_another_one_in_its_folder(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "convergence", "run", f"output={tmp_path}"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell starts its background jobs with SIGINT ignored, and the suite may be one.
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, preexec_fn=listening)
     while not list(tmp_path.rglob("step-0000001.safetensors")):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
