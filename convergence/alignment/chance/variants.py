@@ -16,7 +16,14 @@ from torch import Tensor
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.engine import Block, Tile
 from convergence.alignment.metrics.metric import HeldOut, Training
-from convergence.alignment.moments.statistics import HeldOutUnits, Layers, TrainingUnits, alive, quadratic
+from convergence.alignment.moments.statistics import (
+    HeldOutUnits,
+    Layers,
+    TrainingUnits,
+    alive,
+    cross_scatters,
+    quadratic,
+)
 
 
 def shuffled(tile: Tile, block: Block, products: list[Tensor]) -> tuple[Training, HeldOut]:
@@ -50,38 +57,37 @@ def rotations(stacks: list[Layers], seed: int, draws: range) -> dict[int, Tensor
 
 
 def rotated(tile: Tile, block: Block, direction: str, turns: Tensor) -> tuple[Training, HeldOut]:
-    """The block's pairs with the units of the source turned, by (P or 1, V, N, N)."""
-    training, held_out = tile.data(block)
+    """The block's pairs with the units of the source turned, by (P or 1, V, N, N); the tile holds out every fold.
+
+    What is turned is the moments of each fold: sums of them serve all training sets.
+    """
     turn = turns[:, None]  # the same at every fold
-    if direction == "x->y":
-        stack, index = block.x
-        units, test = _turned(training.source, held_out.source, stack, index, turn)
-        return (
-            Training(units, training.target, turn.mT @ training.cross),
-            HeldOut(test, held_out.target, turn.mT @ held_out.cross),
-        )
-    stack, index = block.y
-    units, test = _turned(training.target, held_out.target, stack, index, turn)
-    return (
-        Training(training.source, units, training.cross @ turn),
-        HeldOut(held_out.source, test, held_out.cross @ turn),
-    )
+    parts = torch.stack([tile.moments.cross[pair] for pair in block.pairs])[:, :, None]
+    units, tests = list(block.training), list(block.held_out)
+    end, (stack, index) = (0, block.x) if direction == "x->y" else (1, block.y)
+    units[end], tests[end] = _turned(units[end], tests[end], stack, index, turn)
+    parts = turn.mT @ parts if end == 0 else parts @ turn
+    train, test = cross_scatters(parts, tile.held, units[0], units[1], parts, tests)
+    return Training(units[0], units[1], train), HeldOut(tests[0], tests[1], test)
 
 
 def _turned(
     units: TrainingUnits, test: HeldOutUnits, stack: Layers, index: Tensor | None, turn: Tensor
 ) -> tuple[TrainingUnits, HeldOutUnits]:
-    """The units after the rotations: of QᵀSQ only the diagonal is needed."""
-    assert units.scatter is not None
+    """The units after the rotations: of QᵀSQ only the diagonal is needed, fold by fold."""
 
     def moved(values: Tensor) -> Tensor:
         return (values[..., None, :] @ turn).squeeze(-2)
 
+    always = units.live.all(dim=1, keepdim=True)  # the others stay as they are
     level = (stack.shift if index is None else stack.shift[index]).unsqueeze(2)
-    mean = moved(test.mean)
+    mean, trained_mean = moved(test.mean), moved(units.mean)
     variance = quadratic(test.scatter, turn.expand(*test.scatter.shape[:2], *turn.shape[2:]))
     varies = alive(variance, test.n, mean, moved(level)) & units.live
-    trained = quadratic(units.scatter, turn.expand(*units.scatter.shape[:2], *turn.shape[2:]))
-    turned_units = replace(units, mean=moved(units.mean), variance=trained, scatter=None, eigen=None)
+    apart = mean[:, None] - trained_mean[:, :, None]  # (P, held out, of the fold, V, N)
+    within = variance[:, None] + test.n[None, None] * apart.square()
+    other = ~torch.eye(within.shape[1], dtype=torch.bool, device=within.device)[..., None, None]
+    trained = torch.where(always, (within * other).sum(dim=2), units.variance)
+    turned_units = replace(units, mean=trained_mean, variance=trained, scatter=None, eigen=None)
     turned_test = HeldOutUnits(test.n, mean, variance, moved(test.shift), varies, test.scatter, turned=turn)
     return turned_units, turned_test
