@@ -36,11 +36,11 @@ class Preprocess(ABC):
         """In words, what the pixels depend on beside the stimuli."""
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """float32 of uint8 pixels, on their device."""
+        """float32 of uint8 pixels, on their device and in their layout."""
         shape = (1, 3, 1, 1)
         mean = torch.tensor(self.mean, device=pixels.device).reshape(shape)
         std = torch.tensor(self.std, device=pixels.device).reshape(shape)
-        return (pixels.float() / 255 - mean) / std
+        return pixels.to(torch.float32, copy=True).div_(255).sub_(mean).div_(std)
 
     def __call__(self, stimuli: Stimuli, indices: Sequence[int]) -> Tensor:
         return self.normalise(self.pixels(stimuli, indices))
@@ -60,11 +60,12 @@ class PixelPreprocess(Preprocess):
     stretch: bool = False
 
     def pixels(self, stimuli: Stimuli, indices: Sequence[int]) -> Tensor:
-        if self.size is None or stimuli.common_size == (self.size, self.size):
+        size = self.size
+        if size is None or stimuli.common_size == (size, size):
             pixels = stimuli.pixels(indices)
             assert pixels is not None
             return pixels
-        return torch.stack([_as_tensor(self._fit(stimuli.image(int(i)), self.size)) for i in indices])
+        return torch.stack(stimuli.each(indices, lambda image: _as_tensor(self._fit(image, size))))
 
     def _fit(self, image: Image.Image, size: int) -> Image.Image:
         if self.stretch:
@@ -99,7 +100,7 @@ class ImagePreprocess(Preprocess):
     std: tuple[float, ...]
 
     def pixels(self, stimuli: Stimuli, indices: Sequence[int]) -> Tensor:
-        return torch.stack([self._fit(stimuli.image(int(i))) for i in indices])
+        return torch.stack(stimuli.each(indices, self._fit))
 
     def _fit(self, image: Image.Image) -> Tensor:
         return _as_tensor(image) if image.size == (self.size, self.size) else torch.as_tensor(self.resize(image))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
+
+Made = TypeVar("Made")
 
 
 @dataclass
@@ -52,6 +55,10 @@ class Stimuli(ABC):
     def image(self, i: int) -> Image.Image:
         """The i-th image, RGB."""
 
+    def each(self, indices: Sequence[int], make: Callable[[Image.Image], Made]) -> list[Made]:
+        """What ``make`` makes of each of the images."""
+        return [make(self.image(int(i))) for i in indices]
+
     def pixels(self, indices: Sequence[int]) -> Tensor | None:
         """uint8 (n, 3, S, S) where all images are squares of one size, else None."""
         return None
@@ -87,6 +94,10 @@ class Subset(Stimuli):
 
     base: Stimuli | None = None
     indices: tuple[int, ...] = ()
+
+    def each(self, indices: Sequence[int], make: Callable[[Image.Image], Made]) -> list[Made]:
+        assert self.base is not None
+        return self.base.each([self.indices[i] for i in indices], make)
 
     def pixels(self, indices: Sequence[int]) -> Tensor | None:
         assert self.base is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convergence.stimuli.base import Stimuli
+from convergence.stimuli.base import Made, Stimuli
 from convergence.stimuli.decoding import PLAIN, Look, as_meant, shown_size
 from convergence.stimuli.options import OnError
 from convergence.system.errors import UserError
@@ -24,6 +24,7 @@ from convergence.system.progress import progress
 
 _VERSION = 1  # of the way from files to pixels: raise it whenever a pixel changes
 _BATCH = 512
+_PER_THREAD = 8  # images that are worth a thread
 # What Pillow raises for files that are truncated, of another kind, or malformed in one of many ways.
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
@@ -58,6 +59,19 @@ class FileStimuli(Stimuli):
         except _BROKEN as error:
             raise _broken(path, error) from None
 
+    def each(self, indices: Sequence[int], make: Callable[[Image.Image], Made]) -> list[Made]:
+        """On as many threads as torch may use, since Pillow decodes and resizes without Python's lock.
+
+        ``make`` has to be safe to be called by several threads at a time.
+        """
+        threads = min(torch.get_num_threads(), len(indices) // _PER_THREAD)  # one in a worker of a DataLoader
+        if threads < 2:
+            return super().each(indices, make)
+        parts = [indices[len(indices) * i // threads : len(indices) * (i + 1) // threads] for i in range(threads)]
+        with ThreadPoolExecutor(threads) as pool:
+            found = pool.map(lambda part: Stimuli.each(self, part, make), parts)
+            return [made for part in found for made in part]
+
     @property
     def common_size(self) -> tuple[int, int] | None:
         return self.size
@@ -65,14 +79,11 @@ class FileStimuli(Stimuli):
     def pixels(self, indices: Sequence[int]) -> Tensor | None:
         if self.size is None or self.size[0] != self.size[1]:
             return None
-        width, height = self.size
-        result = np.empty((len(indices), height, width, 3), dtype=np.uint8)
-        for place, i in zip(result, indices, strict=True):
-            image = self.image(int(i))
-            if image.size != self.size:
+        found = self.each(indices, np.asarray)
+        for i, image in zip(indices, found, strict=True):
+            if image.shape[1::-1] != self.size:
                 raise UserError(f"{self.path(int(i))} has changed its size since it was listed: start again.")
-            place[:] = np.asarray(image)
-        return torch.from_numpy(result).permute(0, 3, 1, 2).contiguous()
+        return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).contiguous()
 
     def take(self, indices: Sequence[int]) -> FileStimuli:
         return replace(

@@ -28,7 +28,7 @@ from convergence.system.hashing import digest
 _VERSION = 2  # of the drawing: raise it whenever a pixel changes
 RENDERINGS = ("natural", *INK, "texture_swap", "cue_conflict")
 _SPLITS = {"train": 0, "test": 1}
-_BATCH = 500
+_BATCH = 64  # images drawn together: their planes stay in a core's cache
 _KEPT_BYTES = 2**28  # drawn images are kept up to this size: several networks see the same ones
 
 

@@ -51,6 +51,27 @@ def test_batches_are_the_images_of_each_part_in_order(batch: int, workers: int, 
         assert [len(b) for b in found] == [min(batch, len(p) - i) for p in parts for i in range(0, len(p), batch)]
 
 
+@pytest.mark.parametrize("size", [16, 24])
+def test_any_number_of_threads_decodes_the_same_pixels_and_names_the_same_broken_file(size: int, root: Path) -> None:
+    stimuli, found, broken = folder(root), [], []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 4):
+            torch.set_num_threads(threads)
+            found.append(PixelPreprocess(size).pixels(stimuli, range(5, 150)))
+        for i in (140, 20):
+            stimuli.path(i).write_bytes(b"no image")
+        for threads in (1, 4):
+            torch.set_num_threads(threads)
+            with pytest.raises(UserError) as error:
+                PixelPreprocess(size).pixels(stimuli, range(5, 150))
+            broken.append(str(error.value))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+    assert str(stimuli.path(20)) in broken[0] == broken[1]
+
+
 def test_an_image_is_decoded_once_per_geometry(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stimuli, decoded = folder(root), []
     real = FileStimuli.image

@@ -29,11 +29,15 @@ class Net(nn.Module):
         return self.fc(x.mean(dim=(2, 3)))
 
 
-def network(change: Callable[[nn.Module], None] = lambda m: None, units: Units | None = None) -> Network:
+def network(
+    change: Callable[[nn.Module], None] = lambda m: None,
+    units: Units | None = None,
+    make: Callable[[], nn.Module] = Net,
+) -> Network:
     def build() -> nn.Module:
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = Net()
+            model = make()
         change(model)
         return model
 
