@@ -32,7 +32,7 @@ from convergence.alignment.tiles import bytes_of_moments, halving, tiles
 from convergence.alignment.tiles import chunk as chunk_of
 from convergence.system.errors import UserError
 
-__all__ = ["COLUMNS", "DIRECTIONS", "VERSION", "rounds_of", "score", "transfer"]
+__all__ = ["COLUMNS", "DIRECTIONS", "VERSION", "rounds_of", "score", "transfer", "why_none"]
 
 VERSION = 1  # of the scores: raise it whenever the same responses give other ones
 DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
@@ -130,7 +130,7 @@ def _score(
     metrics, users = [m.name for m in resolved], [m for m in resolved if m.call]
     applicable = [p for p in pairs if _applies(x, y, p, metrics)]
     if pairs and not applicable:
-        raise UserError(_why_none(x, y, pairs, metrics))
+        raise UserError(why_none(x, y, pairs, metrics))
     with_fit, without = ([m.name for m in resolved if m.fitted is kind and not m.call] for kind in (True, False))
     drawn = Drawn(options.null) if options.null else None
     parts = [
@@ -275,7 +275,8 @@ def rounds_of(metrics: Sequence[str], null: Null | None) -> int:
     return rounds
 
 
-def _why_none(x: Representation, y: Representation, pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
+def why_none(x: Representation, y: Representation, pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
+    """Why none of the metrics applies to any of the pairs, and what to do."""
     if all(x.positions[a] != y.positions[b] for a, b in pairs):
         return "no pair of layers has the same number of positions: use units=center or units=mean."
     if any(catalogue.find(m).single_position for m in metrics):

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import torch
 
-from convergence.alignment import folds
-from convergence.axes.comparison import Comparison, compare, held_out, pairs_of
+from convergence.axes.comparison import Comparison, check_folds, compare, held_out, pairs_of
 from convergence.axes.options import DepthConfig, Experiment, Pairs
 from convergence.models import load as models
 from convergence.models.options import ArraysConfig
@@ -56,7 +55,7 @@ def _counts(config: Experiment, stimuli: int) -> list[int]:
     for count in wanted:
         if count > stimuli:
             raise UserError(f"axis.stimuli_sweep names {count} stimuli of {stimuli}: raise dataset.stimuli.")
-        folds.assign(count, config.metric.folds)  # says which are too few
+        check_folds(config.metric, count)  # says which are too few
     return [count for count in wanted if count < stimuli]
 
 

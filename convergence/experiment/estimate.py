@@ -74,7 +74,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         If what is asked for can't be done in the memory or on the disk that there is.
     """
     room = budget.gigabytes(cfg.memory_gb, device) * 2**30
-    memory = max(peak(cfg, c, room) for c in comparisons)
+    memory = max(peak(cfg, c, room, budget.usable_on(device)) for c in comparisons)
     wanted = {
         (n.key, images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
     }

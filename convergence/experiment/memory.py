@@ -17,6 +17,7 @@ from convergence.alignment.chance.draws import keeps
 from convergence.alignment.chance.null import BASIS_BOUND
 from convergence.alignment.metrics.catalogue import MEASURES, find
 from convergence.alignment.moments.accumulate import Pair
+from convergence.alignment.score import why_none
 from convergence.alignment.tiles import bytes_of_moments, tiles
 from convergence.axes.comparison import Comparison, labels
 from convergence.axes.options import OodConfig, Protocol
@@ -30,18 +31,20 @@ _SCORE = 3 * 8  # bytes of a draw's three scores on one fold
 _ROW = 1000  # bytes of a row of the table, about
 
 
-def peak(cfg: Config, c: Comparison, room: float) -> float:
-    """Peak bytes of scoring, cut into tiles that fit ``room``.
+def peak(cfg: Config, c: Comparison, room: float, limit: float) -> float:
+    """Peak bytes of scoring, cut into tiles that fit ``room``; ``limit`` is what the device has at most.
 
     Raises
     ------
     UserError
-        If a single pair of layers does not fit: before anything is extracted.
+        If a single pair of layers does not fit, or no metric applies to any pair: before anything is extracted.
     """
     x, y = (
         _Shape({n: p for n, (p, _) in side.items()}, {n: w for n, (_, w) in side.items()}, len(c.stimuli))
         for side in sizes(c)
     )
+    if c.pairs and not any(_applies(x, y, pair, metrics_of(cfg)) for pair in c.pairs):
+        raise UserError(f"{c}: {why_none(x, y, c.pairs, metrics_of(cfg))}")
     fitted, without = ([m for m in metrics_of(cfg) if find(m).fitted is kind] for kind in (True, False))
     narrow, wide_ones = parted(cfg, c, x.layers, y.layers)
     null = nulls.of(cfg.null)
@@ -68,7 +71,7 @@ def peak(cfg: Config, c: Comparison, room: float) -> float:
         scored = [pair for pair in pairs if _applies(x, y, pair, metrics)]
         for pair in scored:
             if cost([pair]) > room:
-                raise _refused(cfg, c, pair, (x.layers[pair[0]], y.layers[pair[1]]), cost([pair]), room)
+                raise _refused(cfg, c, pair, (x.layers[pair[0]], y.layers[pair[1]]), cost([pair]), (room, limit))
         if cost is of_grams:
             needs += [min(room, cost(scored))] if scored else []
             continue
@@ -127,10 +130,12 @@ def _applies(x: _Shape, y: _Shape, pair: Pair, metrics: Sequence[str]) -> bool:
     return positions == y.positions[b] and any(find(m).applies(x.layers[a], y.layers[b], positions) for m in metrics)
 
 
-def _refused(cfg: Config, c: Comparison, pair: Pair, widths: tuple[int, int], cost: float, room: float) -> UserError:
+def _refused(
+    cfg: Config, c: Comparison, pair: Pair, widths: tuple[int, int], cost: float, rooms: tuple[float, float]
+) -> UserError:
     """A pair that can't be scored within the budget, with the ways out that work."""
-    ways = []
-    if cost < budget.usable():
+    (room, limit), ways = rooms, []
+    if cost < limit:
         ways.append(f"give memory_gb={math.ceil(cost / 2**30 * 10) / 10:g}")
     if any(network.units is Units.flatten for network in c.networks):
         ways.append("take one unit per channel (model.units=center or mean)")
@@ -139,7 +144,7 @@ def _refused(cfg: Config, c: Comparison, pair: Pair, widths: tuple[int, int], co
     if wide.applies(widths, len(c.stimuli), by_gram) and wide.cost([pair], *shape) <= room:
         ways.append(f"score {' and '.join(by_gram)} alone (metric.names=[{','.join(by_gram)}])")
     ways.append("leave such layers out (model.layers)")
-    whose = "" if cfg.memory_gb is not None else ", half of what this process may use"
+    whose = "" if cfg.memory_gb is not None else ", half of what may be used"
     advice = " or ".join(filter(None, (", ".join(ways[:-1]), ways[-1])))
     return UserError(
         f"scoring {pair[0]} × {pair[1]} ({widths[0]:,} × {widths[1]:,} units) of {c} takes {cost / 2**30:.3g} GiB, and "
@@ -150,7 +155,8 @@ def _refused(cfg: Config, c: Comparison, pair: Pair, widths: tuple[int, int], co
 def parted(cfg: Config, c: Comparison, x: dict[str, int], y: dict[str, int]) -> tuple[list[Pair], list[Pair]]:
     """Pairs whose maps are fitted from moments, and from Gram matrices."""
     fitted = [m for m in metrics_of(cfg) if find(m).fitted]
-    wide_ones = {(a, b) for a, b in c.pairs if wide.applies((x[a], y[b]), len(c.stimuli), fitted)}
+    positions = {label: one for label, (one, _) in sizes(c)[0].items()}
+    wide_ones = {(a, b) for a, b in c.pairs if positions[a] == 1 and wide.applies((x[a], y[b]), len(c.stimuli), fitted)}
     return [p for p in c.pairs if p not in wide_ones], [p for p in c.pairs if p in wide_ones]
 
 

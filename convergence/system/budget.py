@@ -14,13 +14,20 @@ _NO_LIMIT = 2**60  # how cgroups of version 1 spell it, about
 
 
 def gigabytes(asked: float | None, device: torch.device) -> float:
-    """The budget in GiB: as asked for, else half of what the process may use, and of a card that holds the moments."""
+    """The budget in GiB: as asked for, else half of what the process may use, and of a card that holds the moments.
+
+    No more of a card than it has, whatever was asked for.
+    """
     if asked is not None:
-        return asked
-    room = usable()
+        return min(asked, usable_on(device) / 2**30) if device.type == "cuda" else asked
+    return _SHARE * min(usable(), usable_on(device)) / 2**30
+
+
+def usable_on(device: torch.device) -> int:
+    """Bytes that the device has for moments: a card's own memory, or what this process may use of the machine's."""
     if device.type == "cuda":
-        room = min(room, torch.cuda.get_device_properties(device).total_memory)
-    return _SHARE * room / 2**30
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return usable()
 
 
 def usable(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from convergence.system.budget import gigabytes, usable
+from convergence.system.budget import gigabytes, usable, usable_on
 
 MIB = 2**20
 CASES: dict[str, tuple[str, dict[str, str], dict[str, str], int]] = {
@@ -62,3 +62,15 @@ def test_the_budget_is_as_asked_for_or_half_of_what_may_be_used() -> None:
     cpu = torch.device("cpu")
     assert gigabytes(3.5, cpu) == 3.5
     assert gigabytes(None, cpu) == pytest.approx(usable() / 2**31)
+
+
+def test_on_a_card_the_budget_is_no_more_than_the_card_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Card:
+        total_memory = 2**40  # more than the host
+
+    cuda = torch.device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Card)
+    assert usable_on(cuda) == 2**40 > usable()
+    assert gigabytes(1000, cuda) == 1000
+    assert gigabytes(5000, cuda) == 1024
+    assert gigabytes(None, cuda) == pytest.approx(usable() / 2**31)
