@@ -41,6 +41,7 @@ class Entry:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._whole: dict[int, tuple[int, ...]] = {}  # chunks that were written or verified, and their files' state
 
     @property
     def is_finished(self) -> bool:
@@ -65,18 +66,24 @@ class Entry:
         return self.folder / f"chunk-{start:08d}.safetensors"
 
     def has_chunk(self, start: int) -> bool:
-        """Whether the chunk is there and whole; a broken one is told, and written over."""
-        return self.chunk(start) is not None
+        """Whether the chunk is there and whole; a broken one is told, and written over.
+
+        One that this entry wrote or verified itself is not read again while its file is untouched.
+        """
+        state = _state(self._chunk(start))
+        return (state is not None and self._whole.get(start) == state) or self.chunk(start) is not None
 
     def chunk(self, start: int) -> dict[str, Tensor] | None:
         """The chunk if it is there and whole; a broken one is told, and written over."""
         path = self._chunk(start)
-        if not path.exists():
+        state = _state(path)
+        if state is None:
             return None
         try:
             with safe_open(path, framework="pt") as handle:
                 tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
                 if handle.metadata()["checksum"] == hash_tensors(tensors):
+                    self._whole[start] = state
                     return tensors
         except _BROKEN:
             pass
@@ -87,6 +94,9 @@ class Entry:
         tensors = {name: t.contiguous() for name, t in tensors.items()}
         content = save(tensors, metadata={"checksum": hash_tensors(tensors)})
         write_atomic(self._chunk(start), lambda path: path.write_bytes(content))
+        state = _state(self._chunk(start))
+        if state is not None and state[0] == len(content):
+            self._whole[start] = state
 
     def finish(
         self,
@@ -134,6 +144,15 @@ class Entry:
         starts, ids, layers = index["starts"], tuple(index["ids"]), index["layers"]
         chunks = {start: self._chunk(start) for start in starts}
         return Cached(chunks, layers, ids, index["accuracy"], self.folder, hold)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """Size, time and place of a file: another if it was written again; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 class Cached:

@@ -6,10 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from convergence.activations.extract import entry_of, values_per_stimulus
+from convergence.activations.forward import layout, on_device
+from convergence.activations.loading import batch_for
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.metrics.catalogue import find
 from convergence.axes.comparison import Comparison
@@ -84,7 +87,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         if not isinstance(network, Recording) and not entry_of(network, images, Path(cfg.cache), device).is_finished
     ]
     sets = {images.fingerprint: images for _, images in missing}
-    forward = _passes(missing, device)
+    forward = _passes(missing, device, cfg.batch_size)
     drawing = sum(_seconds_per_image(images) * len(images) for images in sets.values())
     running = sum(forward[n.model].seconds * len(images) for n, images in missing)
     # Networks that see images in the same way share their pixels.
@@ -128,14 +131,20 @@ class _Pass:
     input_bytes: int
 
 
-def _passes(missing: Sequence[tuple[Network, Stimuli]], device: torch.device) -> dict[str, _Pass]:
+def _passes(missing: Sequence[tuple[Network, Stimuli]], device: torch.device, batch_size: Any) -> dict[str, _Pass]:
+    """Of one batch as extraction makes it: its size, and its layout in memory."""
     found: dict[str, _Pass] = {}
     for network, images in missing:
         if network.model not in found:
-            model = network.build().to(device)
-            batch = network.preprocess(images, range(min(_SAMPLE, len(images)))).to(device)
+            model = on_device(network, device)
+            height, width = network.preprocess(images, [0]).shape[-2:]
+            size = batch_for(batch_size, (height, width), device)
+            batch = network.preprocess(images, range(min(size, len(images)))).to(device)
+            batch = batch.contiguous(memory_format=layout(model))
             with torch.inference_mode():
                 model(batch[:1])
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
                 start = time.perf_counter()
                 model(batch)
                 if device.type == "cuda":

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.cluster import hierarchy
 
 from convergence.figures import style
 from convergence.results.population import Population, populations
@@ -42,6 +41,8 @@ def _draw(found: Population, table: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def _tree(axes: Any, found: Population) -> None:
+    from scipy.cluster import hierarchy  # a fifth of a second that other figures do without
+
     hierarchy.dendrogram(found.tree, ax=axes, no_labels=True, color_threshold=0, above_threshold_color="0.35")
     axes.set_ylabel("distance", fontsize=6.5)
     axes.spines["bottom"].set_visible(False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import chdtri
 
 from convergence.results.divergence import SIGNIFICANT, Array, Divergence, over_shifts
 
@@ -41,7 +41,9 @@ def correlation(found: Divergence) -> Correlation:
         nothing = np.full(len(found.layers), np.nan)
         return Correlation(nothing, nothing, nothing, nothing, points, pairs, reason)
     whole = np.full((1, points), 1 / points)
-    ranks = (stats.rankdata(found.by_pair, axis=1), stats.rankdata(found.accuracy, axis=1))
+    from scipy.stats import rankdata  # half a second that a run without accuracies does not pay
+
+    ranks = (rankdata(found.by_pair, axis=1), rankdata(found.accuracy, axis=1))
     z = _pooled(found.by_pair, found.accuracy, whole)[0]
     low, high = over_shifts(z, lambda weights: _pooled(found.by_pair, found.accuracy, weights), points)
     return Correlation(
@@ -70,7 +72,7 @@ def differs(accuracy: Array, stimuli: int) -> bool:
     error = middle * (1 - middle) / stimuli
     if error == 0:
         return False
-    return bool(((accuracy - middle) ** 2).sum() / error >= stats.chi2.ppf(1 - SIGNIFICANT, len(accuracy) - 1))
+    return bool(((accuracy - middle) ** 2).sum() / error >= chdtri(len(accuracy) - 1, SIGNIFICANT))
 
 
 def _pooled(alignment: Array, accuracy: Array, weights: Array) -> Array:

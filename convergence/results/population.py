@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.cluster import hierarchy
-from scipy.spatial.distance import squareform
 
 from convergence.results import views as tables
 
@@ -77,6 +75,9 @@ def _complete(matrix: pd.DataFrame) -> pd.DataFrame:
 def _population(metric: str, matrix: pd.DataFrame) -> Population:
     distances = 1 - matrix.to_numpy(copy=True)
     np.fill_diagonal(distances, 0)
+    from scipy.cluster import hierarchy  # a fifth of a second that a single run does without
+    from scipy.spatial.distance import squareform
+
     tree = hierarchy.linkage(squareform(distances, checks=False), "average", optimal_ordering=True)
     order = hierarchy.leaves_list(tree)
     names = [str(matrix.index[i]) for i in order]

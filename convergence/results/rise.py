@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from convergence.results import uncertainty
 from convergence.results import views as tables
@@ -206,7 +206,7 @@ def _accuracy_curve(accuracy: Array, counts: NDArray[np.int64] | None, groups: t
     values = accuracy.mean(axis=0)
     without = None if counts is None else counts @ accuracy / counts.sum(axis=1, keepdims=True)
     error = np.sqrt(sum(p * (1 - p) for p in (values[0], values[-1])) / stimuli)
-    rises = bool(values[-1] - values[0] > student.ppf(0.975, stimuli) * error)
+    rises = bool(values[-1] - values[0] > stdtrit(stimuli, 0.975) * error)
     return Curve(ACCURACY, ALL, np.nan, values, without, groups, rises, _above_zero(values, without, groups))
 
 

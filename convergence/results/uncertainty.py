@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.95
 _EXACT = 5  # folds up to which the corrected t interval holds the truth as often as it says, not more often
@@ -53,7 +53,7 @@ class Estimate:
     @property
     def interval(self) -> tuple[float, float]:
         """Ends of the 95 % interval; NaN where there is none."""
-        half = float(student.ppf((1 + LEVEL) / 2, self.freedom) * self.error)
+        half = float(stdtrit(self.freedom, (1 + LEVEL) / 2) * self.error)
         low, high = np.clip([self.value - half, self.value + half], *self.bounds)
         return float(low), float(high)
 
@@ -67,7 +67,7 @@ class Estimate:
             return float("nan")
         if self.error == 0:
             return 0.0 if distance > 0 else 1.0
-        return float(min(1.0, 2 * student.sf(distance / self.error, self.freedom)))
+        return float(min(1.0, 2 * stdtr(self.freedom, -distance / self.error)))
 
 
 def together(*estimates: Estimate) -> Estimate:
@@ -163,7 +163,7 @@ def jackknife(replicates: Array, groups: Sequence[object]) -> tuple[Array, Array
 
 def interval(value: Array, error: Array, freedom: Array) -> tuple[Array, Array]:
     """Low and high ends of the 95 % intervals."""
-    half = student.ppf((1 + LEVEL) / 2, freedom) * error
+    half = stdtrit(freedom, (1 + LEVEL) / 2) * error
     return value - half, value + half
 
 
