@@ -10,10 +10,6 @@ from typing import Any
 from hydra.experimental.callback import Callback
 
 from convergence.experiment import cluster
-from convergence.experiment.folder import run_folder
-from convergence.figures import figure1
-from convergence.results import table
-from convergence.results.groups import comparable
 
 _log = logging.getLogger("convergence")
 
@@ -33,6 +29,12 @@ class AtTheEnd(Callback):
     def on_multirun_end(self, config: Any, **_: Any) -> None:
         from hydra import compose
         from omegaconf import OmegaConf
+
+        # Not above: Hydra loads this file for every command, `run --help` too, which needs neither tables nor figures.
+        from convergence.experiment.folder import run_folder
+        from convergence.figures import figure1
+        from convergence.results import table
+        from convergence.results.groups import comparable
 
         made: list[Any] = [OmegaConf.to_object(compose("config", job)) for job in _jobs(config.hydra)]
         folders = [folder for cfg in made if (folder := run_folder(cfg) / table.RESULTS).is_file()]

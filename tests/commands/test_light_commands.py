@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 HEAVY = ("torch", "torchvision", "timm", "pandas", "pyarrow", "matplotlib", "scipy", "sklearn")
-NETWORKS = ("torchvision", "timm", "sklearn", "scipy.stats", "scipy.cluster")
+NETWORKS = ("torchvision", "timm", "sklearn", "scipy.stats", "scipy.cluster", "sympy")
 _PROGRAM = """
 import sys
 from convergence.commands.main import main
@@ -33,11 +33,16 @@ def test_help_and_lists_of_names_load_nothing_heavy(words: list[str], tmp_path: 
     assert loaded(words, HEAVY, tmp_path) == []
 
 
+@pytest.mark.parametrize("words", [["list", "metrics"], ["run", "--help"]], ids=" ".join)
+def test_facts_and_options_are_read_without_tables_figures_and_solvers(words: list[str], tmp_path: Path) -> None:
+    assert loaded(words, (*NETWORKS, "scipy", "pandas", "matplotlib"), tmp_path) == []
+
+
 def test_a_comparison_of_recorded_responses_and_its_figures_load_no_libraries_of_networks(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in "ab":
-        np.savez(tmp_path / f"{name}.npz", layer=rng.normal(size=(40, 5)))
-    run = ["run", "model=arrays", "model.files=[a.npz,b.npz]", "metric=procrustes", "figures=false", "device=cpu"]
+        np.savez(tmp_path / f"{name}.npz", layer=rng.normal(size=(60, 5)))
+    run = ["run", "model=arrays", "model.files=[a.npz,b.npz]", "figures=false", "device=cpu"]
     assert loaded(run, (*NETWORKS, "matplotlib.pyplot"), tmp_path) == []
     assert loaded(["status"], HEAVY, tmp_path) == []
     assert loaded(["figure", "outputs"], NETWORKS, tmp_path) == []

@@ -14,7 +14,6 @@ from math import lcm
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from convergence.alignment.metrics import scores
@@ -29,6 +28,8 @@ ROUNDED = 10
 
 def assignment(correlation: NDArray[np.float64]) -> Plan:
     """One-to-one matching of the units of (N_x, N_y); the surplus of the wider side stays unmatched."""
+    from scipy.optimize import linear_sum_assignment  # slow to load: lists and helps read this file's facts alone
+
     rows, columns = linear_sum_assignment(correlation.round(ROUNDED), maximize=True)
     return rows, columns, np.full(len(rows), 1 / max(len(rows), 1))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -124,7 +125,9 @@ def transported(rows: Tensor, columns: Tensor, masses: Tensor, held_out: HeldOut
 
 def _pick(values: Tensor, index: Tensor) -> Tensor:
     """Entries ``index`` (…, E) of values (…, N); the leading dimensions broadcast."""
-    shape = torch.broadcast_shapes(index.shape[:-1], values.shape[:-1])
+    shape = np.broadcast_shapes(  # torch's own loads sympy, a quarter of a second
+        index.shape[:-1], values.shape[:-1]
+    )
     return values.expand(*shape, values.shape[-1]).gather(-1, index.expand(*shape, index.shape[-1]))
 
 
