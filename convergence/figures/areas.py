@@ -45,9 +45,8 @@ def _heatmaps(rows: pd.DataFrame, metrics: list[str], folder: Path) -> list[Path
                 turned = sum(len(str(n)) for n in cells) > 24
                 axes.set_xticks(range(cells.shape[1]), cells.columns, rotation=90 if turned else 0)
                 axes.tick_params(length=0, labelsize=6.5)
-                axes.set_title(f"{source} → {target}, {style.label(metric)}", fontsize=8, loc="left")
-        for axes in panels[:, 0]:
-            axes.set_ylabel("source layer")
+                axes.set_xlabel(f"area of {style.short(str(target), 24)}, {style.label(metric)}")
+            line[0].set_ylabel(f"layer of {style.short(str(source), 24)}")
         figure.colorbar(image, ax=panels, label=style.quantity(metrics), shrink=0.8, aspect=30)
         style.note(figure, rows, "circle: the best layer of each area")
         return style.save(figure, folder, "areas_heatmaps")
@@ -69,7 +68,7 @@ def _bars(rows: pd.DataFrame, best: pd.DataFrame, folder: Path) -> list[Path]:
         figure, panels = plt.subplots(len(heights), 1, figsize=size, squeeze=False, height_ratios=heights, sharex=True)
         for (source, part), axes in zip(panels_of, panels[:, 0], strict=True):
             _panel(axes, part, metrics)
-            axes.set_title(f"best layer of {source}", fontsize=8, loc="left")
+            axes.set_ylabel(f"best layer of {style.short(str(source), 24)}")
         panels[-1, 0].set_xlabel(style.quantity(metrics))
         unique = {
             label: handle

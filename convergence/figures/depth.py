@@ -41,6 +41,14 @@ def profile(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return means.reset_index(), f"{rows.pair.nunique()} pairs of networks" if over == "pair" else "folds"
 
 
+def layer_names(table: pd.DataFrame) -> dict[float, str]:
+    """The corresponding layers' names by depth; empty where the two networks name theirs differently."""
+    rows = tables.corresponding(table).drop_duplicates(["source_layer", "target_layer"])
+    if (rows.source_layer != rows.target_layer).any():
+        return {}
+    return dict(sorted(zip(rows.source_depth, rows.source_layer, strict=True)))
+
+
 def thresholds(chance: pd.DataFrame) -> pd.DataFrame:
     """Mean τ per null, metric and depth, of corresponding layers of the trained pairs."""
     rows = tables.corresponding(tables.split(chance)[0])
@@ -60,7 +68,7 @@ def _profile(trained: pd.DataFrame, before: pd.DataFrame, chance: pd.DataFrame, 
             _lines(axes, *(part[part.metric.isin(metrics)] for part in (means, baseline, taus)))
             axes.set_ylabel(style.quantity(metrics))
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, columnspacing=1.2)
-        panels[-1, 0].set(xlabel="relative depth (0 first layer, 1 last)", xlim=(0, 1))
+        style.depth_axis(panels[-1, 0], layer_names(trained))
         style.note(figure, trained, f"band: ± 1 s.d. over {over}")
         return style.save(figure, folder, "depth_profile")
 
@@ -72,7 +80,8 @@ def _lines(axes: Any, means: pd.DataFrame, baseline: pd.DataFrame, taus: pd.Data
         band = (line["mean"] - line["std"], line["mean"] + line["std"])
         axes.fill_between(line.depth, *band, color=look["color"], alpha=0.18, linewidth=0)
         hollow = {"markerfacecolor": "white"} if catalogue.find(metric).freedom is Freedom.matching else {}
-        axes.plot(line.depth, line["mean"], clip_on=False, zorder=3, **look, **hollow)
+        few = style.marks(len(line))
+        axes.plot(line.depth, line["mean"], clip_on=False, zorder=3, **look, **hollow, **few)
         faint = baseline[baseline.metric == metric].sort_values("depth")
         axes.plot(faint.depth, faint["mean"], color=look["color"], linestyle=look["linestyle"], alpha=0.4, lw=0.8)
     for (_, metric), line in taus.groupby(["null", "metric"]):
@@ -111,8 +120,7 @@ def _heatmaps(table: pd.DataFrame, metrics: list[str], folder: Path) -> list[Pat
         for axes, (metric, cells) in zip(panels[:, 0], grids.items(), strict=True):
             image = axes.imshow(cells, cmap="cividis", vmin=0, vmax=max(top, 1e-6), aspect="auto")
             _mark(axes, cells.to_numpy())
-            _ticks(axes, cells, table)
-            axes.set_title(style.label(metric), fontsize=8, loc="left")
+            _ticks(axes, cells, table, style.label(metric))
         figure.colorbar(image, ax=panels, label=style.quantity(metrics), shrink=0.7, aspect=30)
         from matplotlib.lines import Line2D
 
@@ -129,21 +137,27 @@ def _mark(axes: Any, cells: np.ndarray) -> None:
     """The maxima over rows (for each column) and over columns (for each row), joined by grey lines."""
     filled = np.nan_to_num(cells, nan=-np.inf)
     columns, rows = np.arange(cells.shape[1]), np.arange(cells.shape[0])
-    axes.plot(columns, filled.argmax(0), color="0.7", lw=1, marker="o", mfc="white", mec="black", mew=0.6, ms=4.5)
-    axes.plot(filled.argmax(1), rows, color="0.7", lw=1, ls=":", marker="x", mec="red", mew=0.9, ms=4)
+    by_column, by_row = (max(1.5, min(4.5, 110 / count)) for count in cells.shape[::-1])
+    circle = {"marker": "o", "mfc": "white", "mec": "black", "mew": 0.6 if by_column > 3 else 0.4, "ms": by_column}
+    cross = {"marker": "x", "mec": "red", "mew": 0.9 if by_row > 3 else 0.6, "ms": by_row}
+    axes.plot(columns, filled.argmax(0), color="0.7", lw=1, **circle)
+    axes.plot(filled.argmax(1), rows, color="0.7", lw=1, ls=":", **cross)
 
 
-def _ticks(axes: Any, cells: pd.DataFrame, table: pd.DataFrame) -> None:
+def _ticks(axes: Any, cells: pd.DataFrame, table: pd.DataFrame, metric: str) -> None:
     def every(names: pd.Index, most: int) -> np.ndarray:
         return np.arange(0, len(names), max(1, -(-len(names) // most)))
 
     axes.spines[:].set_visible(False)
-    for axis, names, most in ((axes.yaxis, cells.index, 20), (axes.xaxis, cells.columns, 14)):
+    for axis, names, most in ((axes.yaxis, cells.index, 24), (axes.xaxis, cells.columns, 24)):
         places = every(names, most)
         axis.set_ticks(places, [style.short(str(names[i]), 16) for i in places])
-        axis.set_tick_params(length=0, labelsize=6.5)
+        axis.set_tick_params(length=0, labelsize=6.5 if len(places) <= 14 else 5.5)
     axes.tick_params(axis="x", rotation=90)
     across = table.source_model.nunique() > 1
     first = table[table.direction == "x->y"].iloc[0] if across else table.iloc[0]
-    axes.set_ylabel(f"source layer ({first.source_model})" if across else "source layer")
-    axes.set_xlabel(f"target layer ({first.target_model})" if across else "target layer")
+    source, target = (
+        f" ({style.short(str(m), 26)})" if across else "" for m in (first.source_model, first.target_model)
+    )
+    axes.set_ylabel(f"{metric}\nsource layer{source}")
+    axes.set_xlabel(f"target layer{target}")

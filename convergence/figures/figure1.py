@@ -69,10 +69,12 @@ def _profile(place: Any, rows: pd.DataFrame, _shown: str) -> None:
             if look:
                 axes.plot(line.depth, line["mean"], color=own["color"], **look)
             else:
-                axes.errorbar(line.depth, line["mean"], line["std"], elinewidth=0.6, ms=3, lw=1, **{**own})
+                few = {"ms": 3} if len(line) <= 30 else {"ms": 1.5}
+                axes.errorbar(line.depth, line["mean"], line["std"], elinewidth=0.6, lw=1, **few, **own)
     if len(before):
         axes.plot([], [], color="0.5", lw=0.7, alpha=0.6, label="untrained")
-    axes.set(xlabel=_DEPTH, ylabel="alignment (held-out r)", xlim=(-0.03, 1.03), ylim=(min(0, axes.get_ylim()[0]), 1))
+    axes.set(ylabel="alignment (held-out r)", ylim=(min(0, axes.get_ylim()[0]), 1))
+    style.depth_axis(axes, depth.layer_names(trained), _DEPTH)
     _legend(place, axes, 2)
 
 
@@ -87,8 +89,11 @@ def _heatmaps(place: Any, rows: pd.DataFrame, shown: str) -> None:
         filled = np.nan_to_num(cells, nan=-np.inf)
         axes.plot(np.arange(cells.shape[1]), filled.argmax(0), color="0.75", lw=0.9)
         axes.plot(filled.argmax(1), np.arange(cells.shape[0]), color="0.75", lw=0.9, ls=":")
-        axes.set_title(style.label(metric), fontsize=7)
-        axes.set(ylabel="source layer", xticks=[0, cells.shape[1] - 1], yticks=[0, cells.shape[0] - 1])
+        axes.set(
+            ylabel=f"{style.label(metric)}\nsource layer",
+            xticks=[0, cells.shape[1] - 1],
+            yticks=[0, cells.shape[0] - 1],
+        )
         axes.set_yticklabels([1, cells.shape[0]])
         axes.set_xticklabels([1, cells.shape[1]])
         axes.spines[:].set_visible(False)
@@ -97,7 +102,7 @@ def _heatmaps(place: Any, rows: pd.DataFrame, shown: str) -> None:
 
 
 def _training(place: Any, rows: pd.DataFrame, shown: str) -> None:
-    """C: alignment against depth, lighter is earlier; below, its mean and accuracy along training."""
+    """C: alignment against depth, coloured by the point of training; below, its mean and accuracy along training."""
     import matplotlib
 
     above, below = place.subplots(2, 1, height_ratios=(1.6, 1))
@@ -110,13 +115,14 @@ def _training(place: Any, rows: pd.DataFrame, shown: str) -> None:
         above.plot(line.index, line, color=shade, marker="o", ms=1.8, lw=0.9)
     above.set(xlabel=_DEPTH, ylabel=_label(shown), xlim=(-0.03, 1.03), ylim=(min(0, lines.min().min()), 1))
     found = rise(rows)
+    unit = "steps" if np.isnan(found.epochs).any() else "epochs"
+    style.points_bar(place, [above, below], shades, list(lines.index), unit, location="right", aspect=40, pad=0.02)
     points = np.where(found.axis > 0, found.axis, found.axis[found.axis > 0].min() / 2.5)
     for metric, ls, label in ((shown, "--", "alignment"), (ACCURACY, "-", "accuracy")):
         curve = found.curve(metric, ALL)
         if curve is not None:
             below.plot(points, curve.values, color="0.35", ls=ls, lw=0.9, label=label, zorder=1)
             below.scatter(points, curve.values, c=shades, s=9, zorder=2)
-    unit = "steps" if np.isnan(found.epochs).any() else "epochs"
     below.set(xscale="log", xlabel=f"training ({unit}; first: untrained)", ylim=(0, 1))
     _legend(place, below, 2)
 

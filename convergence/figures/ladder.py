@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
             _steps(axes, [step for step in trained if step.study == study], faint=False)
             _steps(axes, [step for step in before if step.study == study], faint=True)
             axes.axhline(0, color="0.6", lw=0.6, zorder=0)
-            axes.set_title(study, fontsize=7.5, loc="left")
-            axes.set_ylabel("gain in score (held-out r)")
-        panels[-1, 0].set(xlabel="relative depth (0 first layer, 1 last)", xlim=(-0.03, 1.03))
+            gain = "gain in score (held-out r)"
+            axes.set_ylabel(f"{textwrap.fill(study, 34)}\n{gain}" if len(studies) > 1 else gain)
+        same = {step.depth: step.layer for step in trained if " × " not in step.layer} if len(studies) == 1 else {}
+        style.depth_axis(panels[-1, 0], same)
         handles = sorted(panels[0, 0].get_legend_handles_labels()[0], key=lambda h: h.get_label() == _UNTRAINED)
         figure.legend(handles=handles, loc="outside upper center", frameon=False, handlelength=2.6)
         style.note(figure, tables.split(table)[0], _interval(trained))
@@ -61,7 +63,8 @@ def _steps(axes: Any, steps: list[Step], faint: bool) -> None:
         lower = style.label(mine[0].lower)
         label = f"{buys} ({look['label']} − {lower})"
         beside = depths + (_APART if freedom is Freedom.linear else -_APART)  # so that bars do not hide one another
-        axes.errorbar(beside, gains, bars, capsize=2, elinewidth=0.7, **{**look, "label": label})
+        few = {"elinewidth": 0.7, "capsize": 2} if len(depths) <= 30 else {"elinewidth": 0.5, "ms": 2, "lw": 0.8}
+        axes.errorbar(beside, gains, bars, **{**look, "label": label, **few})
     if faint and steps:
         axes.plot([], [], color="0.5", lw=0.8, label=_UNTRAINED)
 

@@ -90,13 +90,18 @@ def _profile(table: pd.DataFrame, found: list[Divergence], folder: Path) -> list
         for axes, d in zip(panels[:, 0], found, strict=True):
             _layers_of(axes, d)
             axes.set_ylim(min(0.0, lowest), 1.0)
-        panels[-1, 0].set_xlabel("relative depth (0 first layer, 1 last)")
+        style.depth_axis(panels[-1, 0], _names(found[0]))
         figure.supylabel(f"{style.label(found[0].metric)}: {style.quantity([found[0].metric])}", fontsize=7.5)
         handles = {h.get_label(): h for axes in panels[:, 0] for h in axes.get_legend_handles_labels()[0]}
         figure.legend(handles.values(), handles, loc="outside upper center", ncols=2, frameon=False, handlelength=2.4)
         pairs = len(found[0].accuracy)
         style.note(figure, table, f"{pairs} pair{'s' if pairs > 1 else ''}")
         return style.save(figure, folder, "ood_profile")
+
+
+def _names(d: Divergence) -> dict[float, str]:
+    """The layers' names by depth; none across architectures."""
+    return {} if any(" × " in layer for layer in d.layers) else dict(zip(map(float, d.depths), d.layers, strict=True))
 
 
 def _layers_of(axes: Any, d: Divergence) -> None:
@@ -109,11 +114,11 @@ def _layers_of(axes: Any, d: Divergence) -> None:
     if d.analogues:
         axes.plot([], [], color="0.72", lw=0.8, ls=":", label="analogues")
     axes.plot(d.depths, d.within.mean(axis=0), color="black", lw=1.3, ls="--", label="within distribution", zorder=3)
-    bars = {"capsize": 2, "ms": 3.5, "marker": look["marker"]}
+    few = len(d.layers) <= 30
+    bars = {"capsize": 2 if few else 0, "ms": 3.5 if few else 2, "elinewidth": 0.8, "marker": look["marker"]}
     axes.errorbar(d.depths, d.mean, d.error, color=look["color"], zorder=4, **bars)
     axes.errorbar([], [], [], color="0.3", label=f"mean of {len(d.shifts)} shifts ± s.e.", **bars)
-    axes.set_xlim(-0.03, 1.03)
-    axes.set_title(str(look["label"]), fontsize=7.5, loc="left", color=look["color"])
+    axes.set_ylabel(str(look["label"]), color=look["color"])
     _name_lowest(axes, d, lines)
     onset = d.onset()
     if onset is not None:
@@ -154,7 +159,8 @@ def _correlation(table: pd.DataFrame, found: list[Divergence], folder: Path) -> 
             axes.plot(d.depths, r.spearman, color=look["color"], lw=0.9, ls=":", marker="x", ms=3, clip_on=False)
         axes.plot([], [], color="0.4", lw=0.9, ls=":", marker="x", ms=3, label="Spearman (solid: Pearson)")
         axes.axhline(0, color="0.6", lw=0.6, zorder=0)
-        axes.set(xlim=(0, 1), ylim=(-1, 1), xlabel="relative depth (0 first layer, 1 last)")
+        axes.set(ylim=(-1, 1))
+        style.depth_axis(axes, _names(found[0]))
         axes.set_ylabel("correlation of alignment\nwith accuracy over shifts")
         if reasons:
             text = "\n".join(f"{_LOOKS[p]['label']}: no number, {reason}" for p, reason in reasons.items())

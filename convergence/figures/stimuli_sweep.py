@@ -32,7 +32,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
                 sorted(part.samples.unique()), [f"{m:,}" for m in sorted(part.samples.unique())], rotation=45
             )
             axes.minorticks_off()
-            axes.set_title(f"{style.short(layer, 24)}, {part.units.max():.0f} units", fontsize=8, loc="left")
+            axes.set_xlabel(f"stimuli\n{style.short(layer, 24)}, {part.units.max():.0f} units")
         panels[0][0].set_ylabel("alignment (held-out r)")
         handles, labels = panels[0][0].get_legend_handles_labels()
         if found.scarce.any():
@@ -41,7 +41,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
             handles.append(Line2D([], [], ls="", marker="o", mfc="white", mec="0.4", ms=6))
             labels.append("fewer to fit on than units")
         figure.legend(handles, labels, loc="outside upper center", ncols=5, frameon=False, handlelength=2.6)
-        figure.supxlabel("number of stimuli;  band: ± 1 s.d. over folds", fontsize=7)
+        figure.supxlabel("band: ± 1 s.d. over folds", fontsize=7)
         return style.save(figure, folder, "stimuli_sweep")
 
 

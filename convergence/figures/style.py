@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from convergence.system.files import write_atomic
 COLUMN = 3.4  # inches
 _WIDTH = 62  # letters of a note in one column
 _LEGIBLE = 5  # lines in one panel
+_NAMED = 24  # layers up to which each is named on an axis
+_MARKED = 30  # points of a line up to which each has its marker
+DEPTH = "relative depth (0 first layer, 1 last)"
 
 
 def look(metric: str) -> dict[str, Any]:
@@ -74,6 +77,37 @@ def heatmaps(metrics: Iterable[str]) -> list[str]:
 def short(name: str, most: int) -> str:
     """A layer's name in at most so many letters: the end tells more than the beginning."""
     return name if len(name) <= most else "…" + name[1 - most :]
+
+
+def depth_axis(axes: Any, names: Mapping[float, str], label: str = DEPTH) -> None:
+    """The horizontal axis of depth: with each layer's name where they are few, else with numbers.
+
+    Parameters
+    ----------
+    names : the layers' names by their relative depth; empty where a depth has no one name.
+    """
+    axes.set(xlabel=label, xlim=(-0.03, 1.03))
+    if 0 < len(names) <= _NAMED:
+        axes.set_xticks(list(names), [short(name, 18) for name in names.values()], rotation=90, fontsize=6)
+        axes.set_xlabel("layer")
+
+
+def marks(points: int) -> dict[str, Any]:
+    """Markers of a line of so many points: fewer and smaller ones where they would hide it."""
+    return {} if points <= _MARKED else {"markevery": -(-points // _MARKED) + 1, "markersize": 2.5}
+
+
+def points_bar(place: Any, axes: Any, shades: Any, points: Sequence[float], label: str, **options: Any) -> None:
+    """A colour bar of the points of training, one equal step each, of which a few are numbered."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
+    count = len(points)
+    norm = BoundaryNorm([i - 0.5 for i in range(count + 1)], count) if count > 1 else None
+    bar = place.colorbar(ScalarMappable(norm, ListedColormap(shades)), ax=axes, label=label, **options)
+    numbered = sorted({round(i * (count - 1) / 5) for i in range(6)})
+    bar.set_ticks(numbered, labels=[f"{points[i]:.3g}" for i in numbered])
+    bar.minorticks_off()
 
 
 @contextmanager

@@ -79,22 +79,24 @@ def _profile(table: pd.DataFrame, found: Rise, metric: str, folder: Path) -> lis
     shades = _shades(len(lines))
     with style.pyplot() as plt:
         figure, (above, below) = plt.subplots(2, 1, figsize=(style.COLUMN, 4.3), height_ratios=(3, 2))
-        for (point, line), shade in zip(lines.iterrows(), shades, strict=True):
-            label = "untrained" if point == 0 else None
-            above.plot(line.index, line, color=shade, marker="o", ms=2, lw=1, clip_on=False, label=label)
-        above.lines[-1].set_label(f"trained ({_named(lines.index[-1], found)})")
+        few = {"marker": "o", "ms": 2} if len(lines.columns) <= 30 else {}
+        for (_, line), shade in zip(lines.iterrows(), shades, strict=True):
+            above.plot(line.index, line, color=shade, lw=1, clip_on=False, **few)
+        style.points_bar(figure, above, shades, list(lines.index), f"training ({_unit(found)})", aspect=30, pad=0.02)
         pixels = table[(table.source_model == tables.PIXELS) & (table.metric == metric)]
         if len(pixels):
             line = pixels.groupby("target_depth").score.mean()
             above.plot(line.index, line, color="0.45", ls=":", lw=1, label="raw pixels")
         name = style.label(metric)
-        above.set(
-            xlabel="relative depth (0 first layer, 1 last)", ylabel=f"{name}\n{style.quantity([metric])}", xlim=(0, 1)
-        )
+        above.set_ylabel(f"{name}\n{style.quantity([metric])}")
+        same = rows[rows.source_layer == rows.target_layer].drop_duplicates("source_layer")
+        names = dict(sorted(zip(same.depth, same.source_layer, strict=True)))
+        style.depth_axis(above, names if len(names) == len(lines.columns) else {})
         above.set_ylim(min(0.0, float(lines.min().min())), 1.0)
-        above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=6.5)
+        if len(pixels):
+            above.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False, fontsize=6.5)
         _beside(below, found, metric, shades)
-        style.note(figure, table, "lighter = earlier")
+        style.note(figure, table)
         return style.save(figure, folder, "training_profile")
 
 
@@ -122,10 +124,6 @@ def _beside(axes: Any, found: Rise, metric: str, shades: Any) -> None:
     _training_axis(axes, found)
     axes.set(ylabel="accuracy, alignment", ylim=(0, 1))
     axes.legend(loc="best", frameon=False, fontsize=6.5, handlelength=2.6)
-
-
-def _named(point: float, found: Rise) -> str:
-    return f"{point:g} {_unit(found)}"
 
 
 def _rise(table: pd.DataFrame, found: Rise, folder: Path) -> list[Path]:
@@ -159,7 +157,7 @@ def _rise(table: pd.DataFrame, found: Rise, folder: Path) -> list[Path]:
             if flat:
                 said = f"no rise beyond noise: {', '.join(flat)}"
                 axes.text(0, 1.02, said, transform=axes.transAxes, va="bottom", fontsize=6, color="0.35")
-            axes.set_title(title, fontsize=7.5, loc="left", pad=12 if flat else None)
+            axes.set_ylabel(title.replace(" (", "\n("))
         _training_axis(np.atleast_1d(panels)[-1], found)
         figure.supylabel("share of the eventual rise", fontsize=7.5)
         handles = {
@@ -191,8 +189,8 @@ def _time(rows: pd.DataFrame, found: Rise, metric: str, folder: Path) -> list[Pa
             axes.set_xticks(places, [names[i] for i in places], rotation=90, fontsize=6)
             axes.set_yticks(places, [names[i] for i in places], fontsize=6)
             axes.spines[:].set_visible(False)
-            axes.set_title(layer, fontsize=8, loc="left")
-            axes.set(xlabel=f"target network at ({_unit(found)})", ylabel=f"source network at ({_unit(found)})")
+            axes.set_ylabel(f"source network at ({_unit(found)})")
+            axes.set_xlabel(f"target network at ({_unit(found)})\n{style.short(layer, 30)}")
         for axes in list(panels.flat)[len(chosen) : 3]:
             axes.axis("off")
         figure.colorbar(
