@@ -62,13 +62,14 @@ def _profile(trained: pd.DataFrame, before: pd.DataFrame, chance: pd.DataFrame, 
     taus = thresholds(chance)
     groups = style.groups(means.metric)
     with style.pyplot() as plt:
-        size = (style.COLUMN, 2.7 * len(groups))
+        names = layer_names(trained)
+        size = (style.COLUMN, 2.7 * len(groups) + (0.5 if names else 0))
         figure, panels = plt.subplots(len(groups), 1, figsize=size, sharex=True, squeeze=False)
         for axes, metrics in zip(panels[:, 0], groups, strict=True):
             _lines(axes, *(part[part.metric.isin(metrics)] for part in (means, baseline, taus)))
             axes.set_ylabel(style.quantity(metrics))
             axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, columnspacing=1.2)
-        style.depth_axis(panels[-1, 0], layer_names(trained))
+        style.depth_axis(panels[-1, 0], names)
         style.note(figure, trained, f"band: ± 1 s.d. over {over}")
         return style.save(figure, folder, "depth_profile")
 
