@@ -13,7 +13,8 @@ from convergence.results.population import Population, populations
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 _MARKS = "osD^vPX*"
-_NAMED = 40  # networks up to which each is named
+_NAMED = 24  # networks up to which each is named; of more, every second or third
+_LETTERS = 18  # of a model's name
 
 
 def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
@@ -51,18 +52,31 @@ def _tree(axes: Any, found: Population) -> None:
 def _ticks(axes: Any, found: Population) -> None:
     n = len(found.networks)
     step = max(1, -(-n // _NAMED))
-    names = [style.short(name, 24) for name in found.networks]
-    size = 6.5 if n <= 24 else 5
+    names = _names(found)
+    size = 6.5 if n <= 14 else 5
     axes.set_yticks(range(0, n, step), names[::step], fontsize=size)
     axes.set_xticks(range(0, n, step), names[::step], fontsize=size, rotation=90)
     axes.tick_params(length=0)
+
+
+def _names(found: Population) -> list[str]:
+    """The networks by model and weights; of one model by weights alone, which tell them apart."""
+    parts = [name.split("/", 1) for name in found.networks]
+    if len(set(found.models)) == 1:
+        return [style.short(weights, 24) for _, weights in parts]
+    return [f"{_model(model)}/{style.short(weights, 12)}" for model, weights in parts]
+
+
+def _model(name: str) -> str:
+    """A model's name begins with its architecture, so that its start tells more than its end."""
+    return name if len(name) <= _LETTERS else name[: _LETTERS - 1] + "…"
 
 
 def _map(axes: Any, found: Population) -> None:
     for i, model in enumerate(dict.fromkeys(sorted(found.models))):
         mine = found.places[[m == model for m in found.models]]
         look = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKS[i % len(_MARKS)]}
-        axes.scatter(mine[:, 0], mine[:, 1], s=22, label=style.short(model, 24), edgecolors="white", lw=0.4, **look)
+        axes.scatter(mine[:, 0], mine[:, 1], s=22, label=_model(model), edgecolors="white", lw=0.4, **look)
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.12)
     axes.set(xlabel="first coordinate of 1 - alignment", ylabel="second coordinate")
