@@ -68,8 +68,8 @@ def _names(found: Population) -> list[str]:
 
 
 def _model(name: str) -> str:
-    """A model's name begins with its architecture, so that its start tells more than its end."""
-    return name if len(name) <= _LETTERS else name[: _LETTERS - 1] + "…"
+    """A model's name begins with its architecture and ends with its training: of a long one, both ends."""
+    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 8]}…{name[-7:]}"
 
 
 def _map(axes: Any, found: Population) -> None:
