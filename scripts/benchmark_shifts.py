@@ -19,6 +19,7 @@ from convergence.stimuli.load import load
 from convergence.stimuli.options import ShapesConfig
 from convergence.stimuli.shifts import SHIFTS, shifted
 from convergence.system.device import resolve_device
+from convergence.system.memory import keep_memory
 
 _IMAGES = {32: 1000, 224: 50}
 
@@ -31,6 +32,7 @@ def images_of(size: int, count: int) -> ArrayStimuli:
 
 
 def main() -> None:
+    keep_memory()  # as a run does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=list(_IMAGES), help="pixels along a side")
     parser.add_argument("--images", type=int, help="how many (default 1,000 of 32 × 32, 50 of others)")

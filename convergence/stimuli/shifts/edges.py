@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,11 +36,15 @@ def _canny(planes: Tensor) -> Tensor:
     crest = _crest(slope, across, down)
     weak = crest & (slope > _WEAK * start)
     edges = crest & (slope > start)
-    while True:
-        grown = weak & (functional.max_pool2d(edges[:, None].to(planes.dtype), 3, 1, 1)[:, 0] > 0)
-        if torch.equal(grown, edges):
-            return edges
-        edges = grown
+    return torch.from_numpy(np.stack([_grown(*both) for both in zip(edges, weak, strict=True)])).to(planes.device)
+
+
+def _grown(edges: Tensor, weak: Tensor) -> NDArray[np.bool_]:
+    """Of the weak edges those that hang together with an edge, in any of eight directions."""
+    parts, count = ndimage.label(weak.cpu().numpy(), np.ones((3, 3)))
+    kept = np.zeros(count + 1, dtype=bool)
+    kept[parts[edges.cpu().numpy()]] = True
+    return kept[parts]
 
 
 def _slopes(planes: Tensor) -> tuple[Tensor, Tensor]:

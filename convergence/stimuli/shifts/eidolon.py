@@ -58,7 +58,7 @@ def _displaced(planes: Tensor, reach: float, coherence: float, grain: float, see
     spectrum = torch.fft.rfft2(wide)
     steps = 1 + math.floor(2 * math.log2(size / 4 / _FINEST) + 1e-9)  # up to S / 4, itself included
     sigmas = [_FINEST * 2 ** (k / 2) for k in range(steps)]
-    streams = Streams(seeds, planes.device)
+    streams = [Streams([seed], torch.device("cpu")) for seed in seeds]
     middle = slice(before, before + size)
     # From coarse to fine: what is coherent at a scale is summed over the coarser ones.
     coherent = torch.zeros((), dtype=planes.dtype, device=planes.device)
@@ -69,9 +69,9 @@ def _displaced(planes: Tensor, reach: float, coherence: float, grain: float, see
         finer = _blurred(spectrum, sigmas[k], padded) if k else wide
         displacement = torch.zeros((), dtype=planes.dtype, device=planes.device)
         if coherence < 1:
-            displacement = (1 - coherence) * _noise(streams, grain * scale, padded, middle)
+            displacement = (1 - coherence) * _noise(streams, grain * scale, padded, middle).to(planes)
         if coherence > 0:
-            coherent = coherent + _noise(streams, sigmas[k], padded, middle) * (sigmas[k] / sigmas[-1])
+            coherent = coherent + _noise(streams, sigmas[k], padded, middle).to(planes) * (sigmas[k] / sigmas[-1])
             displacement = displacement + coherence * coherent
         result += _sample(finer - coarser, reach * scale * scale * displacement, before)
         coarser = finer
@@ -91,12 +91,18 @@ def _blurred(spectrum: Tensor, sigma: float, size: int) -> Tensor:
     return torch.fft.irfft(columns, n=size, dim=-1)
 
 
-def _noise(streams: Streams, sigma: float, padded: int, middle: slice) -> Tensor:
-    """Two planes of noise, (n, 2, size, size): white at full scale, without its mean, blurred; its middle."""
-    white = streams.normal_pairs(padded, padded)
-    strength = _FULL_SCALE / torch.maximum(white.amax((2, 3), keepdim=True), -white.amin((2, 3), keepdim=True)).double()
-    mean = white.double().mean((2, 3), keepdim=True)
-    return (circular_blur(white, sigma, middle.start, middle.stop) - mean) * strength
+def _noise(streams: Sequence[Streams], sigma: float, padded: int, middle: slice) -> Tensor:
+    """Two planes of noise, (n, 2, size, size): white at full scale, without its mean, blurred; its middle.
+
+    Made image by image on the CPU: single precision then rounds the same way in any batch and beside any device.
+    """
+    made = []
+    for stream in streams:
+        white = stream.normal_pairs(padded, padded)
+        strength = _FULL_SCALE / torch.maximum(white.amax((2, 3), keepdim=True), -white.amin((2, 3), keepdim=True))
+        blurred = circular_blur(white, sigma, middle.start, middle.stop)
+        made.append((blurred - white.mean((2, 3), keepdim=True)) * strength)
+    return torch.cat(made)
 
 
 def _sample(planes: Tensor, displacement: Tensor, offset: int) -> Tensor:

@@ -52,7 +52,7 @@ def _strangeness(image: Array) -> Array:
         mean = colours.mean(1, keepdims=True)
         covariance = (colours - mean) @ (colours - mean).T / colours.shape[1] + _NOISE**2 * np.eye(3)
         away = image.reshape(3, -1) - mean
-        distances.append((away * np.linalg.solve(covariance, away)).sum(0))
+        distances.append((away * (np.linalg.inv(covariance) @ away)).sum(0))
     likely = np.sort(distances, axis=0)[1]
     return np.log1p(likely).reshape(image.shape[1:])
 
