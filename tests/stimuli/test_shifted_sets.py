@@ -150,13 +150,26 @@ def test_cue_conflict_keeps_both_cues(benchmark: Path) -> None:
         assert (shape, texture) == (images.labels[i], images.texture_labels[i])
 
 
-def test_folders_named_by_category_do_for_imagenet(benchmark: Path, tmp_path: Path) -> None:
-    for category in NAMES:
-        write(tmp_path / "own" / "val" / category / "a.png", 1)
+ENGLISH = ["airliner", "brown_bear", "mountain bike", "robin", "canoe", "wine bottle", "beach wagon", "tabby cat"]
+ENGLISH += ["rocking chair", "wall-clock", "Golden Retriever", "Indian elephant", "typewriter_keyboard", "cleaver"]
+ENGLISH += ["rotisserie", "pickup truck"]
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [NAMES, [n.title() for n in NAMES], ONE_OF_EACH, ENGLISH],
+    ids=["category", "Category", "wnid", "English"],
+)
+def test_class_folders_are_understood_by_category_wordnet_id_or_english_name(
+    benchmark: Path, tmp_path: Path, folders: list[str]
+) -> None:
+    for label, folder in enumerate([*folders, "toaster", "Chihuahua"]):
+        write(tmp_path / "own" / "val" / folder / "a.png", label)
     options = {"name": "image_folder", "root": str(tmp_path / "own"), "conditions": ["edge"]}
     within, _ = conditions(config(benchmark, ShiftSource.model_vs_human, **options))
     assert within.classes == NAMES
-    assert len(within) == 16
+    assert [colour_of(within, i)[0] for i in range(len(within))] == within.labels.tolist()
+    assert sorted(within.labels.tolist()) == list(range(16))
 
 
 def test_images_without_such_classes_are_no_match(benchmark: Path) -> None:

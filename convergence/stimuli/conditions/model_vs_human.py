@@ -6,12 +6,13 @@ import http.client
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from convergence.stimuli.base import Stimuli, restricted
 from convergence.stimuli.fetch import fetch
 from convergence.stimuli.files import FileStimuli, listed
-from convergence.stimuli.imagenet import CATEGORIES, categories
+from convergence.stimuli.imagenet import CATEGORIES, categories, class_order, places_of, spelt
 from convergence.stimuli.layouts import folders_in, images_in
 from convergence.stimuli.options import DatasetConfig, FilesConfig
 from convergence.stimuli.shifts import Shift
@@ -46,21 +47,35 @@ def levels_of(config: DatasetConfig, shift: Shift) -> dict[str, FileStimuli]:
 
 
 def within(base: Stimuli) -> Stimuli:
-    """Images of ImageNet's classes, or of folders named by category, labelled by the sixteen; the others are left out.
+    """Images of ImageNet's classes or of the sixteen categories, labelled by the latter; the others are left out.
+
+    Classes may be named by WordNet id or in English, as wherever a network's outputs are matched with them; a name that
+    is a category's, such as bear, is the category.
 
     Raises
     ------
     UserError
         If none is left.
     """
+    base = replace(base, classes=_understood(base.classes))
     gathered = {**categories(), **{name: name for name in CATEGORIES}}
     there = {gathered[name] for name in base.classes if name in gathered}
     if not there:
         raise UserError(
             f"dataset.shifts=model_vs_human compares with images of its sixteen categories, and {base.name} has none "
-            "of their classes (n02690373 or airplane, …): use dataset=imagenet, or dataset.shifts=generated."
+            "of their classes (n02690373, airliner or airplane, …): use dataset=imagenet, or dataset.shifts=generated."
         )
     return restricted(base, tuple(name for name in CATEGORIES if name in there), gathered)
+
+
+def _understood(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Categories and WordNet ids in place of other ways to spell them; what is neither stays as it is."""
+    of_category = {spelt(name): name for name in CATEGORIES}
+    places = places_of(classes)
+    return tuple(
+        of_category.get(spelt(name), name if place is None else class_order()[place])
+        for name, place in zip(classes, places, strict=True)
+    )
 
 
 def _sessions(folder: Path) -> Iterator[tuple[str, str, str]]:

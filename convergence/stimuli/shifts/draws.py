@@ -39,7 +39,7 @@ class Streams:
         return (self._bits(shape) >> 10).double() * 2.0**-53
 
     def normal_pairs(self, *shape: int) -> Tensor:
-        """The next independent standard normals, in pairs, float32 (n, 2, \*shape) (Box and Muller 1958)."""
+        """The next independent standard normals, in pairs, float32 (n, 2, \\*shape) (Box and Muller 1958)."""
         count = int(np.prod(shape))
         pairs = np.empty((len(self._generators), 2, count), dtype=np.float32)
         for planes, generator in zip(pairs, self._generators, strict=True):
