@@ -157,7 +157,7 @@ ENGLISH += ["rotisserie", "pickup truck"]
 
 @pytest.mark.parametrize(
     "folders",
-    [NAMES, [n.title() for n in NAMES], ONE_OF_EACH, ENGLISH],
+    [NAMES, [name.title() for name in NAMES], ONE_OF_EACH, ENGLISH],
     ids=["category", "Category", "wnid", "English"],
 )
 def test_class_folders_are_understood_by_category_wordnet_id_or_english_name(
