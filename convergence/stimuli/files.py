@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from convergence.stimuli.base import Made, Stimuli
@@ -178,6 +178,8 @@ def _read(path: Path, look: Look, on_error: OnError) -> tuple[str, tuple[int, in
 
 def _broken(path: Path, error: Exception) -> UserError:
     reason = str(error).replace(f" {str(path)!r}", "") or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):  # its own message tells an address in memory
+        reason = "its content is of no format that Pillow knows"
     return UserError(
         f"{path} cannot be read as an image ({reason}): replace or remove it, or go on with dataset.on_error=skip."
     )

@@ -141,7 +141,15 @@ def _is_image(entry: os.DirEntry[str], readable: frozenset[str]) -> bool:
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
-        yield from (entry for entry in entries if not is_clutter(entry.name))
+        yield from (entry for entry in entries if not is_clutter(entry.name) and not _leads_nowhere(entry, folder))
+
+
+def _leads_nowhere(entry: os.DirEntry[str], folder: Path) -> bool:
+    """Whether this is a link to nothing, or back to a folder that it lies in."""
+    if not entry.is_symlink():
+        return False
+    target, here = Path(os.path.realpath(entry.path)), Path(os.path.realpath(folder))
+    return not os.path.exists(entry.path) or target == here or target in here.parents
 
 
 def _has_images(folder: Path) -> bool:

@@ -85,6 +85,16 @@ def test_recordings_alone_need_no_data_set_and_are_put_in_one_order_by_id(
     assert "nothing to do" in capsys.readouterr().err, "another data set changes nothing"
 
 
+def test_recordings_are_swept_over_numbers_of_stimuli_by_areas_of_one_name(place: Path, tmp_path: Path) -> None:
+    assert run(place, tmp_path, *BOTH, "axis.stimuli_sweep=[20,40]") == 0
+    table = results.read([tmp_path])
+    swept = table[table.n_train + table.n_test < STIMULI]
+    assert set(swept.n_train + swept.n_test) == {20, 40}
+    assert (swept.source_layer == swept.target_layer).all()
+    assert set(swept.source_layer) == {"V4", "IT"}
+    assert swept.score_corrected.notna().all()
+
+
 def test_a_recording_that_has_changed_is_scored_again(place: Path, tmp_path: Path) -> None:
     mine = animal(tmp_path / "mine.npz", 3)
     words = ("model=arrays", f"model.files=[{{monkey1}},{mine}]")

@@ -157,6 +157,25 @@ def test_an_empty_file_is_broken_and_can_be_skipped(tmp_path: Path) -> None:
     assert len(load(options(tmp_path, on_error=OnError.skip), "all")) == 2
 
 
+def test_what_is_no_image_is_refused_without_an_address_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"<html>not found</html>")
+    with pytest.raises(UserError, match=r"1\.png cannot be read as an image \(its content is of no format"):
+        load(options(tmp_path), "all")
+
+
+def test_links_are_followed_unless_they_lead_back_or_nowhere(tmp_path: Path) -> None:
+    draw(tmp_path / "far", "a/1.png", "b/2.png")
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in "ab":
+        (linked / name).symlink_to(tmp_path / "far" / name)
+    (linked / "back").symlink_to(linked)
+    (tmp_path / "far" / "a" / "up").symlink_to(tmp_path)
+    (linked / "itself").symlink_to(linked / "itself")
+    (linked / "gone.png").symlink_to(tmp_path / "nothing.png")
+    assert labelled(linked) == {"a/1.png": "a", "b/2.png": "b"}
+
+
 def test_files_of_one_size_have_pixels_of_that_size(tmp_path: Path) -> None:
     for i in range(4):
         Image.new("RGB", (32, 32), (i, 0, 0)).save(tmp_path / f"{i}.png")
