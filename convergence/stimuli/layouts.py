@@ -102,6 +102,14 @@ def layout_of(root: Path, split: str, held_out: Sequence[str] = HELD_OUT, of_ima
     return Layout(top, canonical(classes, of_imagenet), tuple(n if n in there else None for n in classes), divided)
 
 
+def has_splits(root: Path) -> bool:
+    """Whether images lie in class folders below a folder for training and one for test."""
+    if not root.is_dir():
+        return False
+    root = _unwrapped(root)
+    return all(_split_folder(root, names) is not None for names in (TRAINING, HELD_OUT))
+
+
 def canonical(classes: tuple[str, ...], of_imagenet: bool = False) -> tuple[str, ...]:
     """WordNet ids in place of the numbers 0 … 999, by which ImageNetV2 calls its folders; other names as they are.
 

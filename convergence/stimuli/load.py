@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from convergence.stimuli.base import Stimuli
+from convergence.stimuli.layouts import has_splits
 from convergence.stimuli.options import DatasetConfig, FilesConfig, ModuleConfig, ShapesConfig
 from convergence.system.errors import UserError
 
@@ -11,7 +14,8 @@ def load(config: DatasetConfig, split: str) -> Stimuli:
     """The images of a split: "train" (``train_images`` of them), "test" (``stimuli`` held-out ones), or "all".
 
     "all" is for stimuli of networks that are not trained on this data set: then nothing has to be held out, unless the
-    data set comes in splits of its own. Data sets on disk that go by another name than the known ones are folders.
+    data set comes in splits of its own. Data sets on disk that go by another name than the known ones are folders, and
+    so are the known ones where they lie as images in class folders below ``train`` and ``test``.
 
     Raises
     ------
@@ -36,6 +40,6 @@ def load(config: DatasetConfig, split: str) -> Stimuli:
         "cifar10": archives.cifar,
         "cifar100": archives.cifar,
     }
-    if config.name in loaders:
+    if config.name in loaders and not (config.root and has_splits(Path(config.root).expanduser())):
         return loaders[config.name](config, divided)
     return folder.image_folder(config, split)
