@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,9 +16,10 @@ from torch import nn
 
 from convergence import align
 from convergence.alignment.metrics.catalogue import MEASURES
-from convergence.commands.main import parser
+from convergence.commands.main import main, parser
 from convergence.commands.words import choices, for_hydra, split
 from convergence.experiment.compose import compose
+from tests.support import synthetic
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts)]
@@ -64,6 +67,30 @@ def test_every_command_on_a_page_is_one_that_the_program_takes(words: list[str])
         assert compose([word for word in job if not word.startswith("-")]).model.name
 
 
+QUICK = [words for words in ONCE if words[0] in ("list", "status", "cache", "figure", "report")]
+
+
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which one small experiment has been run."""
+    place = tmp_path_factory.mktemp("pages")
+    small = ("dataset=digits", "dataset.stimuli=60", "dataset.train_images=128", "model.training.epochs=1")
+    words = [*small, "model.layers=[conv1,fc]", "metric=procrustes", "progress=false", f"output={place / 'outputs'}"]
+    assert main(["run", *words]) == 0
+    return place
+
+
+@pytest.mark.parametrize("words", QUICK, ids=" ".join)
+def test_the_pages_commands_that_take_seconds_run(
+    words: tuple[str, ...], worked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commands that run networks are composed alone: other tests run their like."""
+    if "shifts" in words or "/shared/study" in words:
+        pytest.skip("draws every level of seventeen shifts, or asks for a cluster's disk")
+    monkeypatch.chdir(worked)
+    assert main(list(words)) == 0
+
+
 def test_scripts_that_pages_call_are_there() -> None:
     called = {
         (page.name, path)
@@ -108,6 +135,40 @@ def test_the_metric_of_the_page_about_the_inside_is_scored_as_it_says(monkeypatc
     assert align(x, x @ turn, metrics=["cosine_kernel"]).score.min() > 0.999
     table = align(x, y, metrics=["cosine_kernel"], null="shuffle", draws=20)
     assert table.p_value.dropna().gt(0.05).all()
+
+
+def test_the_notebook_runs_and_its_outputs_are_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    pages = json.loads((ROOT / "docs" / "notebook.ipynb").read_text())["cells"]
+    code = [cell for cell in pages if cell["cell_type"] == "code"]
+    stored = {kind for cell in code for output in cell["outputs"] for kind in output.get("data", {})}
+    assert {"image/png", "text/html"} <= stored
+    assert not [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
+    cells: dict[str, Any] = {}
+    for cell in code:
+        exec("".join(cell["source"]).replace("epochs=20", "epochs=5"), cells)  # for speed
+    assert list(cells["scores"].index) == list(cells["x"])
+    assert (cells["scores"].procrustes > cells["scores"].soft_matching - 0.05).all()
+    assert cells["scores"].procrustes.iloc[-1] > cells["before"].procrustes.iloc[-1] + 0.05
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_the_results_are_read_as_the_page_says(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(library)
+    text = (ROOT / "docs" / "howto" / "results.md").read_text()
+    (block,) = [b["text"] for b in FENCE.finditer(text) if f"import {library}" in b["text"]]
+    run = tmp_path / "outputs" / "depth" / "…"
+    run.mkdir(parents=True)
+    rows = synthetic.depth(lambda metric, a, b: 0.5, noise=0, slopes=0, seeds=2, layers=2)
+    rows.to_parquet(run / "results.parquet")
+    monkeypatch.chdir(tmp_path)
+    *before, last = ast.parse(block).body
+    assert isinstance(last, ast.Expr)
+    names: dict[str, Any] = {}
+    exec(compile(ast.Module(before, []), "page", "exec"), names)
+    means = eval(compile(ast.Expression(last.value), "page", "eval"), names)
+    scores = means["score"].to_list() if library == "polars" else means.to_list()
+    assert scores == pytest.approx([0.5] * (4 if library == "polars" else 12))
 
 
 def test_every_option_says_in_the_reference_what_it_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,13 @@ def test_version_and_name_are_the_same_everywhere() -> None:
     assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_dependency_groups_include_only_groups_that_there_are() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    included = {one["include-group"] for entries in groups.values() for one in entries if isinstance(one, dict)}
+    assert included
+    assert included <= set(groups)
+
+
 def test_nothing_tells_anyone_to_install_somebody_elses_package() -> None:
     other = re.compile(r"pip install (-\S+ )*[\"']?convergence\b")
     texts = [p for p in ROOT.rglob("*") if p.suffix in (".py", ".md", ".yaml", ".yml", ".toml", ".sh", ".cff", ".j2")]

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from convergence.figures import style
+from convergence.results import views as tables
 from convergence.results.population import Population, populations
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 _MARKS = "osD^vPX*"
 _NAMED = 24  # networks up to which each is named; of more, every second or third
+_LABELLED = 12  # points up to which each has its name
 _LETTERS = 18  # of a model's name
 
 
@@ -24,11 +26,11 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
 
 def _draw(found: Population, table: pd.DataFrame, folder: Path) -> list[Path]:
     n = len(found.networks)
-    side = min(4.2, max(2.4, 0.16 * n + 1.2))
+    side = min(4.2, max(3.2, 0.16 * n + 1.2))
     with style.pyplot() as plt:
         figure = plt.figure(figsize=(2.15 * style.COLUMN, side + 1.1))
         left, right = figure.subfigures(1, 2, width_ratios=(1.35, 1))
-        above, below = left.subplots(2, 1, height_ratios=(1, 5))
+        above, below = left.subplots(2, 1, height_ratios=(1, 4))
         _tree(above, found)
         image = below.imshow(found.alignment, cmap="cividis", aspect="auto")
         below.spines[:].set_visible(False)
@@ -36,7 +38,7 @@ def _draw(found: Population, table: pd.DataFrame, folder: Path) -> list[Path]:
         left.colorbar(image, ax=(above, below), label=style.quantity([found.metric]), shrink=0.7, aspect=30)
         _map(right.subplots(), found)
         apart = "" if np.isnan(found.separability) else f"within against across models: d′ = {found.separability:.2f}"
-        rows = table[table.metric == found.metric]
+        rows = tables.split(tables.networks(table[table.metric == found.metric]))[0]
         style.note(figure, rows, f"{style.label(found.metric)}, {n} networks, mean over corresponding layers", apart)
         return style.save(figure, folder, f"population_{found.metric}")
 
@@ -45,6 +47,9 @@ def _tree(axes: Any, found: Population) -> None:
     from scipy.cluster import hierarchy  # a fifth of a second that other figures do without
 
     hierarchy.dendrogram(found.tree, ax=axes, no_labels=True, color_threshold=0, above_threshold_color="0.35")
+    low, high = found.tree[0, 2], found.tree[-1, 2]
+    room = 0.25 * (high - low) or 0.05 * high
+    axes.set_ylim(max(0.0, low - room), high + 0.2 * room)  # what is below the first join tells nothing
     axes.set_ylabel("distance", fontsize=6.5)
     axes.spines["bottom"].set_visible(False)
 
@@ -77,6 +82,10 @@ def _map(axes: Any, found: Population) -> None:
         mine = found.places[[m == model for m in found.models]]
         look = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKS[i % len(_MARKS)]}
         axes.scatter(mine[:, 0], mine[:, 1], s=22, label=_model(model), edgecolors="white", lw=0.4, **look)
+    if len(found.networks) <= _LABELLED and len(set(found.models)) == 1:
+        for name, place in zip(_names(found), found.places, strict=True):
+            text = name.split("/")[-1]
+            axes.annotate(text, place, xytext=(4, 3), textcoords="offset points", fontsize=5.5, color="0.35")
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.12)
     axes.set(xlabel="first coordinate of 1 - alignment", ylabel="second coordinate")
