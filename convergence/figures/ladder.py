@@ -28,7 +28,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
         return []
     studies = list(dict.fromkeys(step.study for step in trained))
     with style.pyplot() as plt:
-        size = (style.COLUMN, 2.3 * len(studies) + 0.4)
+        size = (style.COLUMN, 2.5 * len(studies) + 0.7)
         figure, panels = plt.subplots(len(studies), 1, figsize=size, sharex=True, squeeze=False)
         for axes, study in zip(panels[:, 0], studies, strict=True):
             _steps(axes, [step for step in trained if step.study == study], faint=False)
