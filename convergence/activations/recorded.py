@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,11 +31,11 @@ class Recorded:
         found = matched(stimuli.ids, own)
         self.ids = tuple(stimuli.ids[i] for i in found)
         self.rows = len(self.ids)
-        self._places = list(found.values())
+        self._places = np.array(list(found.values()), dtype=np.int64)
         self._recording = recording
         self.layers = {name: layer.shape[-1] for name, layer in recording.layers.items()}
         self.positions = dict.fromkeys(self.layers, 1)
-        self._means: dict[str, Tensor] = {}
+        self._means: dict[str, np.ndarray] = {}
 
     @cached_property
     def reliability(self) -> dict[str, Tensor]:
@@ -43,15 +44,17 @@ class Recorded:
 
     def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Tensor]:
         """Responses to stimuli start … stop - 1."""
-        return {name: self._mean(name)[start:stop] for name in names}
+        return {name: torch.from_numpy(self._mean(name)[self._places[start:stop]]) for name in names}
 
     def columns(self, name: str, start: int, stop: int) -> Tensor:
         """Responses of units start … stop - 1 of a layer to all stimuli."""
-        return self._mean(name)[:, start:stop]
+        return torch.from_numpy(self._mean(name)[self._places, start:stop])
 
-    def _mean(self, name: str) -> Tensor:
+    def _mean(self, name: str) -> np.ndarray:
+        """Of all stimuli of the recording, never copied where there are no repeats."""
+        array = self._recording.responses[name]
+        if array.ndim == 2:
+            return array
         if name not in self._means:
-            array = self._recording.responses[name]
-            mean = array.mean(axis=0, dtype=float).astype(array.dtype, copy=False) if array.ndim == 3 else array
-            self._means[name] = torch.from_numpy(mean[self._places])
+            self._means[name] = array.mean(axis=0, dtype=float).astype(array.dtype, copy=False)
         return self._means[name]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 from convergence.alignment import folds as kfold
 from convergence.alignment import gram_side, own, rows
 from convergence.alignment import similarity as unfitted
+from convergence.alignment.applicable import applies, why_none
 from convergence.alignment.chance import draws
 from convergence.alignment.chance import rows as null_rows
 from convergence.alignment.chance.draws import Drawn
@@ -28,11 +30,11 @@ from convergence.alignment.metrics.catalogue import MEASURES, METRICS
 from convergence.alignment.metrics.metric import Metric
 from convergence.alignment.moments.accumulate import Moments, Pair, Representation, accumulate
 from convergence.alignment.rows import COLUMNS
-from convergence.alignment.tiles import bytes_of_moments, halving, tiles
+from convergence.alignment.tiles import bytes_of_moments, cost_of_pair, halving, sets_at_once, tiles
 from convergence.alignment.tiles import chunk as chunk_of
 from convergence.system.errors import UserError
 
-__all__ = ["COLUMNS", "DIRECTIONS", "VERSION", "rounds_of", "score", "transfer", "why_none"]
+__all__ = ["COLUMNS", "DIRECTIONS", "VERSION", "rounds_of", "score", "transfer"]
 
 VERSION = 1  # of the scores: raise it whenever the same responses give other ones
 DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
@@ -128,14 +130,19 @@ def _score(
     resolved = catalogue.resolve(options.metrics)
     catalogue.check(resolved, x.rows, options.folds)
     metrics, users = [m.name for m in resolved], [m for m in resolved if m.call]
-    applicable = [p for p in pairs if _applies(x, y, p, metrics)]
+    applicable = [p for p in pairs if applies(x, y, p, metrics)]
     if pairs and not applicable:
         raise UserError(why_none(x, y, pairs, metrics))
+    budget = options.memory_gb * 2**30
+    at_once = sets_at_once(applicable, partial(cost_of_pair, x, y, resolved, options.folds), len(others), budget)
+    if at_once < len(others):  # maps are fitted again for each of the parts
+        first, rest = others[:at_once], others[at_once:]
+        return _score(x, y, first, pairs, options) + _score(x, y, rest, pairs, replace(options, advance=None))
     with_fit, without = ([m.name for m in resolved if m.fitted is kind and not m.call] for kind in (True, False))
     drawn = Drawn(options.null) if options.null else None
     parts = [
-        *_fitted(x, y, others, [p for p in applicable if _applies(x, y, p, with_fit)], fold, with_fit, options, drawn),
-        *_read_off(x, y, others, [p for p in applicable if _applies(x, y, p, without)], fold, without, options, drawn),
+        *_fitted(x, y, others, [p for p in applicable if applies(x, y, p, with_fit)], fold, with_fit, options, drawn),
+        *_read_off(x, y, others, [p for p in applicable if applies(x, y, p, without)], fold, without, options, drawn),
         *_users(x, y, others, applicable if users else [], fold, users, options, drawn),
     ]
     tables = [[part[i] for part in parts] for i in range(len(others) or 1)]
@@ -168,7 +175,7 @@ def _fitted(
     by_moments = [p for p in pairs if p not in done]
 
     def cost(block: Sequence[Pair], at_once: int = 1) -> float:
-        needed = (1 + len(others)) * bytes_of_moments(x.layers, y.layers, block, options.folds, at_once)
+        needed = bytes_of_moments(x.layers, y.layers, block, options.folds, at_once, 1 + len(others))
         return needed + (draws.keeps(x, y, block, options.folds, drawn.null) if drawn is not None else 0.0)
 
     def accumulated(tile: list[Pair]) -> tuple[int, Moments, list[Moments]]:
@@ -255,14 +262,6 @@ def _ordered(parts: list[pd.DataFrame], pairs: Sequence[Pair]) -> pd.DataFrame:
     return table.iloc[np.argsort(where, kind="stable")].reset_index(drop=True)
 
 
-def _applies(x: Representation, y: Representation, pair: Pair, metrics: Sequence[str]) -> bool:
-    """Whether any of the metrics applies to the pair."""
-    (a, b), positions = pair, x.positions[pair[0]]
-    if positions != y.positions[b]:
-        return False
-    return any(catalogue.find(m).applies(x.layers[a], y.layers[b], positions) for m in metrics)
-
-
 def rounds_of(metrics: Sequence[str], null: Null | None) -> int:
     """How often ``advance`` is told of each pair and fold: with a fit and without, of the data and of each draw."""
     known = [m for m in metrics if m in MEASURES]
@@ -273,19 +272,3 @@ def rounds_of(metrics: Sequence[str], null: Null | None) -> int:
     if without:
         rounds += 1 + (null.draws if null and "shuffle" in null.kinds else 0)
     return rounds
-
-
-def why_none(x: Representation, y: Representation, pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
-    """Why none of the metrics applies to any of the pairs, and what to do."""
-    if all(x.positions[a] != y.positions[b] for a, b in pairs):
-        return "no pair of layers has the same number of positions: use units=center or units=mean."
-    if any(catalogue.find(m).single_position for m in metrics):
-        return (
-            f"{', '.join(metrics)} can't compare stimuli that have several samples each: use units=center, units=mean "
-            "or units=flatten."
-        )
-    freedom = catalogue.find(metrics[0]).freedom
-    wider = next((m.name for m in MEASURES.values() if m.freedom is freedom and not m.equal_widths), None)
-    return f"{', '.join(metrics)} needs layers of equal width and no pair of layers has that: " + (
-        f"use {wider}, its extension to unequal widths." if wider else "add another metric."
-    )

@@ -9,7 +9,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from convergence.alignment.metrics.catalogue import MEASURES
+from convergence.alignment import gram_side
+from convergence.alignment.metrics.catalogue import MEASURES, find
+from convergence.alignment.metrics.metric import Metric
 from convergence.alignment.moments.accumulate import Pair, Representation
 from convergence.system.errors import UserError
 
@@ -20,13 +22,39 @@ _log = logging.getLogger("convergence")
 
 
 def bytes_of_moments(
-    widths_x: Mapping[str, int], widths_y: Mapping[str, int], pairs: Sequence[Pair], folds: int, at_once: int = 1
+    widths_x: Mapping[str, int],
+    widths_y: Mapping[str, int],
+    pairs: Sequence[Pair],
+    folds: int,
+    at_once: int = 1,
+    sets: int = 1,
 ) -> float:
-    """Peak of one tile and one set of stimuli: moments, the statistics of ``at_once`` folds, the scratch of a fit."""
+    """Peak of one tile: moments of ``sets`` sets of stimuli, statistics of ``at_once`` folds, the scratch of a fit."""
     within = sum(widths_x[a] ** 2 for a in {a for a, _ in pairs})
     within += sum(widths_y[b] ** 2 for b in {b for _, b in pairs})
     cross = sum(widths_x[a] * widths_y[b] for a, b in pairs)
-    return _BYTES * ((folds + 1 + 3 * at_once) * within + (folds + 3 * at_once) * cross)
+    fitted = (folds + 1 + 3 * at_once) * within + (folds + 3 * at_once) * cross
+    scored = (folds + 2 * at_once) * within + (folds + at_once) * cross  # a further set, on which maps are scored
+    return _BYTES * (fitted + (sets - 1) * scored)
+
+
+def cost_of_pair(
+    x: Representation, y: Representation, metrics: Sequence[Metric], folds: int, pair: Pair, others: int
+) -> float:
+    """Peak bytes of the maps of one pair, scored on so many other sets."""
+    fitted, widths = [m.name for m in metrics if m.fitted], (x.layers[pair[0]], y.layers[pair[1]])
+    if not any(find(m).applies(*widths, x.positions[pair[0]]) for m in fitted):
+        return 0.0
+    if x.positions[pair[0]] == 1 and gram_side.applies(widths, x.rows, fitted):
+        return gram_side.cost([pair], x.rows, 2 * len(fitted), 1 + others, folds)
+    return bytes_of_moments(x.layers, y.layers, [pair], folds, sets=1 + others)
+
+
+def sets_at_once(pairs: Sequence[Pair], cost_of: Callable[[Pair, int], float], sets: int, budget: float) -> int:
+    """Held-out sets that are scored together: halved until each pair fits with so many, or one is left."""
+    while sets > 1 and any(cost_of(pair, sets) > budget for pair in pairs):
+        sets = -(-sets // 2)
+    return sets
 
 
 def tiles(

@@ -42,6 +42,7 @@ class Estimate:
     images : forward passes.
     cache_bytes : that the responses, and the pixels that they are to, will take on disk.
     memory_bytes : of moments, Gram matrices or a fold's responses, cut to the budget.
+    process_bytes : that the whole process will hold at its peak: the program and what it has read, too.
     extraction_seconds, scoring_seconds : about.
     """
 
@@ -51,6 +52,7 @@ class Estimate:
     images: int
     cache_bytes: int
     memory_bytes: float
+    process_bytes: float
     extraction_seconds: float
     scoring_seconds: float
 
@@ -64,7 +66,8 @@ class Estimate:
         return (
             f"{_count(self.comparisons, 'comparison')} of {_count(self.networks, 'network')}{sets}: "
             f"{_count(self.images, 'image')} to extract, {self.cache_bytes / 2**20:,.0f} MiB on disk, "
-            f"{self.memory_bytes / 2**20:,.0f} MiB of memory, about {duration(self.seconds)}."
+            f"{self.memory_bytes / 2**20:,.0f} MiB of memory "
+            f"({self.process_bytes / 2**20:,.0f} with the program), about {duration(self.seconds)}."
         )
 
 
@@ -77,7 +80,11 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         If what is asked for can't be done in the memory or on the disk that there is.
     """
     room = budget.gigabytes(cfg.memory_gb, device) * 2**30
-    memory = max(peak(cfg, c, room, budget.usable_on(device)) for c in comparisons)
+
+    def lasts(c: Comparison) -> str:
+        return duration(_scoring_seconds(cfg, [c]))
+
+    memory = max(peak(cfg, c, room, budget.usable_on(device), lasts) for c in comparisons)
     wanted = {
         (n.key, images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
     }
@@ -96,6 +103,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         for n, images in missing
         if not images.at_hand
     }
+    now, most = budget.held()  # with the networks that were tried, the recordings and the images that are at hand
     return Estimate(
         comparisons=len(comparisons),
         networks=len({n.key for c in comparisons for n in c.networks}),
@@ -108,6 +116,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         )
         + sum(pixels.values()),
         memory_bytes=memory,
+        process_bytes=max(most, now + (memory if device.type == "cpu" else 0.0)),
         extraction_seconds=drawing + running,
         scoring_seconds=_scoring_seconds(cfg, comparisons),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,13 +13,13 @@ import torch
 from convergence.alignment import gram_side as wide
 from convergence.alignment import own, units
 from convergence.alignment import similarity as unfitted
+from convergence.alignment.applicable import applies, why_none
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.chance.draws import keeps
 from convergence.alignment.chance.null import BASIS_BOUND
 from convergence.alignment.metrics.catalogue import MEASURES, find
 from convergence.alignment.moments.accumulate import Pair
-from convergence.alignment.score import why_none
-from convergence.alignment.tiles import bytes_of_moments, tiles
+from convergence.alignment.tiles import bytes_of_moments, cost_of_pair, sets_at_once, tiles
 from convergence.axes.comparison import Comparison, labels
 from convergence.axes.options import OodConfig, Protocol
 from convergence.experiment.config import Config
@@ -31,8 +32,12 @@ _SCORE = 3 * 8  # bytes of a draw's three scores on one fold
 _ROW = 1000  # bytes of a row of the table, about
 
 
-def peak(cfg: Config, c: Comparison, room: float, limit: float) -> float:
+def peak(cfg: Config, c: Comparison, room: float, limit: float, lasts: Callable[[Comparison], str]) -> float:
     """Peak bytes of scoring, cut into tiles that fit ``room``; ``limit`` is what the device has at most.
+
+    Parameters
+    ----------
+    lasts : about how long a comparison takes, for people.
 
     Raises
     ------
@@ -43,16 +48,22 @@ def peak(cfg: Config, c: Comparison, room: float, limit: float) -> float:
         _Shape({n: p for n, (p, _) in side.items()}, {n: w for n, (_, w) in side.items()}, len(c.stimuli))
         for side in sizes(c)
     )
-    if c.pairs and not any(_applies(x, y, pair, metrics_of(cfg)) for pair in c.pairs):
+    if c.pairs and not any(applies(x, y, pair, metrics_of(cfg)) for pair in c.pairs):
         raise UserError(f"{c}: {why_none(x, y, c.pairs, metrics_of(cfg))}")
     fitted, without = ([m for m in metrics_of(cfg) if find(m).fitted is kind] for kind in (True, False))
     narrow, wide_ones = parted(cfg, c, x.layers, y.layers)
     null = nulls.of(cfg.null)
-    sets = _sets(cfg, c)
+    sets = 1 + _others(cfg, c)
+    if sets > 2:
+        found = [find(m) for m in metrics_of(cfg)]
+        applied = [pair for pair in c.pairs if applies(x, y, pair, fitted)]
+        sets = 1 + sets_at_once(applied, partial(cost_of_pair, x, y, found, cfg.metric.folds), sets - 1, room)
 
     def of_moments(block: Sequence[Pair], at_once: int = 1) -> float:
-        one = bytes_of_moments(x.layers, y.layers, block, cfg.metric.folds, at_once)
-        return max(sets * one, one + keeps(x, y, block, cfg.metric.folds, null) if null else one)
+        one, carried = (
+            bytes_of_moments(x.layers, y.layers, block, cfg.metric.folds, at_once, held) for held in (1, sets)
+        )
+        return max(carried, one + keeps(x, y, block, cfg.metric.folds, null) if null else one)
 
     def of_responses(block: Sequence[Pair]) -> float:
         samples = in_fold(cfg, c) * x.positions[block[0][0]]
@@ -68,10 +79,11 @@ def peak(cfg: Config, c: Comparison, room: float, limit: float) -> float:
         (wide_ones, of_grams, fitted),
         (c.pairs, of_responses, without),
     ):
-        scored = [pair for pair in pairs if _applies(x, y, pair, metrics)]
+        scored = [pair for pair in pairs if applies(x, y, pair, metrics)]
         for pair in scored:
             if cost([pair]) > room:
-                raise _refused(cfg, c, pair, (x.layers[pair[0]], y.layers[pair[1]]), cost([pair]), (room, limit))
+                widths, time = (x.layers[pair[0]], y.layers[pair[1]]), lasts(replace(c, pairs=(pair,)))
+                raise _refused(cfg, c, pair, widths, (cost([pair]), time), (room, limit))
         if cost is of_grams:
             needs += [min(room, cost(scored))] if scored else []
             continue
@@ -107,10 +119,10 @@ def _draws(cfg: Config, c: Comparison) -> float:
     return needed
 
 
-def _sets(cfg: Config, c: Comparison) -> int:
-    """Sets of stimuli whose moments are held at once: maps that are carried over to conditions meet all of them."""
+def _others(cfg: Config, c: Comparison) -> int:
+    """Sets of stimuli that maps are carried over to."""
     carried = isinstance(cfg.axis, OodConfig) and Protocol.transfer in cfg.axis.protocols
-    return 1 + len(c.conditions) * carried
+    return len(c.conditions) * carried
 
 
 @dataclass(frozen=True)
@@ -125,22 +137,22 @@ class _Shape:
         raise AssertionError("nothing is extracted yet")  # a bug of ours, never a user's
 
 
-def _applies(x: _Shape, y: _Shape, pair: Pair, metrics: Sequence[str]) -> bool:
-    (a, b), positions = pair, x.positions[pair[0]]
-    return positions == y.positions[b] and any(find(m).applies(x.layers[a], y.layers[b], positions) for m in metrics)
-
-
 def _refused(
-    cfg: Config, c: Comparison, pair: Pair, widths: tuple[int, int], cost: float, rooms: tuple[float, float]
+    cfg: Config,
+    c: Comparison,
+    pair: Pair,
+    widths: tuple[int, int],
+    needs: tuple[float, str],
+    rooms: tuple[float, float],
 ) -> UserError:
     """A pair that can't be scored within the budget, with the ways out that work."""
-    (room, limit), ways = rooms, []
+    (cost, time), (room, limit), ways = needs, rooms, []
     if cost < limit:
         ways.append(f"give memory_gb={math.ceil(cost / 2**30 * 10) / 10:g}")
     if any(network.units is Units.flatten for network in c.networks):
         ways.append("take one unit per channel (model.units=center or mean)")
     by_gram = [name for name, measure in MEASURES.items() if measure.gram]
-    shape: Any = (len(c.stimuli), 2 * len(by_gram), _sets(cfg, c), cfg.metric.folds)
+    shape: Any = (len(c.stimuli), 2 * len(by_gram), 1 + min(1, _others(cfg, c)), cfg.metric.folds)
     if wide.applies(widths, len(c.stimuli), by_gram) and wide.cost([pair], *shape) <= room:
         ways.append(f"score {' and '.join(by_gram)} alone (metric.names=[{','.join(by_gram)}])")
     ways.append("leave such layers out (model.layers)")
@@ -148,7 +160,7 @@ def _refused(
     advice = " or ".join(filter(None, (", ".join(ways[:-1]), ways[-1])))
     return UserError(
         f"scoring {pair[0]} × {pair[1]} ({widths[0]:,} × {widths[1]:,} units) of {c} takes {cost / 2**30:.3g} GiB, and "
-        f"the budget is {room / 2**30:.3g} GiB (memory_gb{whose}): {advice}."
+        f"about {time}; the budget is {room / 2**30:.3g} GiB (memory_gb{whose}): {advice}."
     )
 
 

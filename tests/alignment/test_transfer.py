@@ -50,6 +50,17 @@ def test_tiles_chosen_by_the_budget_change_no_score() -> None:
     pd.testing.assert_frame_equal(whole, tiled, atol=1e-9, rtol=0)
 
 
+def test_sets_that_do_not_fit_together_are_scored_one_after_the_other_and_change_no_score() -> None:
+    x, y = layers(1, 120, (12, 20)), layers(2, 120, (12, 16))
+    others = [(distorted(x, seed), distorted(y, seed + 1)) for seed in (3, 5, 7)]
+    whole, cut = run(x, y, *others), run(x, y, *others, memory_gb=1.2e-4)
+    assert len(cut) == 3
+    for one, other in zip(whole, cut, strict=True):
+        pd.testing.assert_frame_equal(one, other, atol=1e-9, rtol=0)
+    with pytest.raises(UserError, match="raise it, or keep fewer units"):
+        run(x, y, *others, memory_gb=0.5e-4)
+
+
 def test_a_unit_that_is_silent_under_the_shift_is_left_out_and_counted() -> None:
     x, y = layers(1, 120, (12, 20)), layers(2, 120, (12, 16))
     silent = {name: values.copy() for name, values in y.items()}

@@ -32,6 +32,7 @@ def test_wide_layers_are_refused_before_extraction_with_their_size(
     assert run(tmp_path, *words) == 1
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert "scoring features.1 × features.1" in said
+    assert " GiB, and about " in said  # so long
     assert "the budget is 0.1 GiB (memory_gb)" in said
     assert "model.units=center or mean" in said
     assert "leave such layers out (model.layers)" in said
@@ -61,3 +62,22 @@ def test_the_plan_tells_the_memory_of_what_is_cut(tmp_path: Path, capsys: pytest
         line = next(line for line in capsys.readouterr().err.splitlines() if "MiB of memory" in line)
         told.append(float(line.split(" MiB of memory")[0].rsplit(" ", 1)[1].replace(",", "")))
     assert 0 < told[1] <= 2.05 < told[0]
+
+
+def test_the_plan_tells_what_the_whole_process_will_hold(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "model.units=center") == 0
+    line = next(line for line in capsys.readouterr().err.splitlines() if "MiB of memory" in line)
+    whole = float(line.split(" with the program")[0].rsplit("(", 1)[1].replace(",", ""))
+    assert 100 < whole < 100_000
+
+
+def test_levels_that_do_not_fit_together_are_planned_and_scored_one_after_the_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("model.layers=[classifier]", "model.units=center", "axis=ood", "axis.protocols=[transfer]")
+    words = (*(word for word in RUN[1:] if not word.startswith("axis.")), *words, "dataset.conditions=[uniform-noise]")
+    said = []
+    for budget in ("1", "4e-5"):
+        assert cli.main(["run", *words, f"output={tmp_path / budget}", f"memory_gb={budget}"]) == 0
+        said.append(capsys.readouterr().out.split("results")[0])
+    assert said[0] == said[1]

@@ -1,0 +1,103 @@
+"""Peak memory of runs of eight shapes: what was given, what the plan said, and what the process took.
+
+    python scripts/benchmark_memory.py                 # all, a minute or two each
+    python scripts/benchmark_memory.py wide nulls      # some
+
+Each run is a process of its own. "Taken" is its peak resident memory less that of a run so small that scoring takes
+nothing: Python, its libraries, and what a plan reads. `memory_gb` and the plan speak of the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+_MIB = 2**20
+_RUN = [sys.executable, "-m", "convergence", "run", "figures=false", "progress=false"]
+_NETWORKS = ["dataset=digits", "dataset.train_images=64", "model.training.epochs=0", "axis.untrained=false"]
+
+# Name: (GiB given, stimuli and widths of the layers of either side, words) of recordings; no widths: of networks.
+SHAPES: dict[str, tuple[float, int, tuple[Sequence[int], Sequence[int]] | None, list[str]]] = {
+    "nothing": (0.25, 100, ([8], [8]), []),
+    "default": (0.25, 0, None, [*_NETWORKS, "model=tiny_resnet", "dataset.stimuli=500"]),
+    "layers": (0.25, 1000, ([32, 64, 128, 256] * 6, [32, 64, 128, 256] * 6), []),
+    "wide": (0.75, 2500, ([1536], [1536]), ["metric.names=[linear,procrustes]"]),
+    "matching": (0.5, 1500, ([1500], [1000]), ["metric.names=[soft_matching]"]),
+    "nulls": (0.25, 1000, ([256, 192], [256, 192]), ["null=both", "null.draws=40"]),
+    "transfer": (
+        0.25,
+        0,
+        None,
+        [
+            *_NETWORKS,
+            "model=tiny_resnet",
+            "axis=ood",
+            "dataset.conditions=[contrast,uniform-noise]",
+            "dataset.stimuli=200",
+            "axis.protocols=[transfer]",
+        ],
+    ),
+    "streaming": (0.25, 50_000, ([256, 128], [256, 128]), ["metric.names=[linear,procrustes]"]),
+    "grams": (0.25, 200, ([20_000, 8_000], [20_000, 8_000]), ["metric.names=[linear,procrustes]"]),
+}
+
+
+def measured(name: str, place: Path) -> tuple[float, float, float]:
+    """GiB given, MiB that the plan said, and MiB of the peak of one run."""
+    given, stimuli, widths, words = SHAPES[name]
+    if widths is not None:
+        words = [*words, "model=arrays", f"model.files=[{','.join(_recorded(stimuli, widths, place / name))}]"]
+    command = [*_RUN, *words, f"memory_gb={given}", f"output={place / name}"]
+    with open(place / f"{name}.log", "w+") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+        log.seek(0)
+        told = log.read()
+    said = re.search(r"([\d,]+) MiB of memory", told)
+    if status != 0 or said is None:
+        raise SystemExit(f"{name}: {' '.join(command)} failed:\n{told}")
+    return given, float(said[1].replace(",", "")), usage.ru_maxrss / 1024
+
+
+def _recorded(stimuli: int, widths: tuple[Sequence[int], Sequence[int]], place: Path) -> list[str]:
+    """Two folders of arrays with one part in common."""
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal((stimuli, 16), dtype="f4")
+    folders = []
+    for end, side in zip("xy", widths, strict=True):
+        folder = place / end
+        folder.mkdir(parents=True)
+        for i, width in enumerate(side):
+            noise = rng.standard_normal((stimuli, width), dtype="f4")
+            np.save(folder / f"area{i}.npy", noise + shared @ rng.standard_normal((16, width), dtype="f4"))
+        folders.append(str(folder))
+    return folders
+
+
+def main(names: Sequence[str]) -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        _, _, base = measured("nothing", place)
+        print(f"the program itself: {base:,.0f} MiB")
+        print("| run | given, MiB | plan, MiB | taken, MiB | peak, MiB | taken / given | plan / taken |")
+        print("|---|---|---|---|---|---|---|")
+        for name in names or [name for name in SHAPES if name != "nothing"]:
+            given, plan, peak = measured(name, place)
+            room, taken = 1024 * given, peak - base
+            print(
+                f"| {name} | {room:,.0f} | {plan:,.0f} | {taken:,.0f} | {peak:,.0f} | {taken / room:.2f} | "
+                f"{plan / max(taken, 1):.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
