@@ -1,10 +1,10 @@
-"""Peak memory of runs of eight shapes: what was given, what the plan said, and what the process took.
+"""Peak memory of runs of eight shapes: what was given, what the plan said, and what the process held.
 
-    python scripts/benchmark_memory.py                 # all, a minute or two each
+    python scripts/benchmark_memory.py                 # all, up to a minute each
     python scripts/benchmark_memory.py wide nulls      # some
 
-Each run is a process of its own. "Taken" is its peak resident memory less that of a run so small that scoring takes
-nothing: Python, its libraries, and what a plan reads. `memory_gb` and the plan speak of the same.
+Each run is a process of its own. The plan names what scoring will take, and what the process will hold with the program
+itself; the difference is the program, and the peak less that is what `memory_gb` bounds.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-_MIB = 2**20
 _RUN = [sys.executable, "-m", "convergence", "run", "figures=false", "progress=false"]
 _NETWORKS = ["dataset=digits", "dataset.train_images=64", "model.training.epochs=0", "axis.untrained=false"]
 
 # Name: (GiB given, stimuli and widths of the layers of either side, words) of recordings; no widths: of networks.
 SHAPES: dict[str, tuple[float, int, tuple[Sequence[int], Sequence[int]] | None, list[str]]] = {
-    "nothing": (0.25, 100, ([8], [8]), []),
     "default": (0.25, 0, None, [*_NETWORKS, "model=tiny_resnet", "dataset.stimuli=500"]),
     "layers": (0.25, 1000, ([32, 64, 128, 256] * 6, [32, 64, 128, 256] * 6), []),
     "wide": (0.75, 2500, ([1536], [1536]), ["metric.names=[linear,procrustes]"]),
@@ -49,8 +47,8 @@ SHAPES: dict[str, tuple[float, int, tuple[Sequence[int], Sequence[int]] | None, 
 }
 
 
-def measured(name: str, place: Path) -> tuple[float, float, float]:
-    """GiB given, MiB that the plan said, and MiB of the peak of one run."""
+def measured(name: str, place: Path) -> tuple[float, float, float, float]:
+    """MiB given, what the plan said of scoring and of the process, and the peak of one run."""
     given, stimuli, widths, words = SHAPES[name]
     if widths is not None:
         words = [*words, "model=arrays", f"model.files=[{','.join(_recorded(stimuli, widths, place / name))}]"]
@@ -60,10 +58,11 @@ def measured(name: str, place: Path) -> tuple[float, float, float]:
         _, status, usage = os.wait4(process.pid, 0)
         log.seek(0)
         told = log.read()
-    said = re.search(r"([\d,]+) MiB of memory", told)
+    said = re.search(r"([\d,]+) MiB of memory \(([\d,]+) with the program\)", told)
     if status != 0 or said is None:
         raise SystemExit(f"{name}: {' '.join(command)} failed:\n{told}")
-    return given, float(said[1].replace(",", "")), usage.ru_maxrss / 1024
+    scoring, whole = (float(number.replace(",", "")) for number in said.groups())
+    return 1024 * given, scoring, whole, usage.ru_maxrss / 1024
 
 
 def _recorded(stimuli: int, widths: tuple[Sequence[int], Sequence[int]], place: Path) -> list[str]:
@@ -82,21 +81,16 @@ def _recorded(stimuli: int, widths: tuple[Sequence[int], Sequence[int]], place: 
 
 
 def main(names: Sequence[str]) -> None:
-    """Print the table."""
+    """Print the table, in MiB."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        _, _, base = measured("nothing", place)
-        print(f"the program itself: {base:,.0f} MiB")
-        print("| run | given, MiB | plan, MiB | taken, MiB | peak, MiB | taken / given | plan / taken |")
+        print("| run | given | plan, scoring | plan, all | peak | beyond the program / given | plan / peak |")
         print("|---|---|---|---|---|---|---|")
-        for name in names or [name for name in SHAPES if name != "nothing"]:
-            given, plan, peak = measured(name, place)
-            room, taken = 1024 * given, peak - base
-            print(
-                f"| {name} | {room:,.0f} | {plan:,.0f} | {taken:,.0f} | {peak:,.0f} | {taken / room:.2f} | "
-                f"{plan / max(taken, 1):.2f} |",
-                flush=True,
-            )
+        for name in names or SHAPES:
+            given, scoring, whole, peak = measured(name, place)
+            beyond = (peak - whole + scoring) / given
+            numbers = " | ".join(f"{number:,.0f}" for number in (given, scoring, whole, peak))
+            print(f"| {name} | {numbers} | {beyond:.2f} | {whole / peak:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
