@@ -124,7 +124,8 @@ def _layers_of(axes: Any, d: Divergence) -> None:
     if onset is not None:
         axes.axvline(d.depths[onset], color="0.6", lw=0.7, ls=":", zorder=0)
         text = f"the mean gap exceeds its null from {style.short(d.layers[onset], 20)} on"
-        axes.text(0.99, 0.02, text, transform=axes.transAxes, fontsize=6, color="0.35", ha="right")
+        paper = {"facecolor": "white", "linewidth": 0, "alpha": 0.8, "pad": 0.8}
+        axes.text(0.99, 0.06, text, transform=axes.transAxes, fontsize=6, color="0.35", ha="right", bbox=paper)
 
 
 def _name_lowest(axes: Any, d: Divergence, lines: np.ndarray) -> None:
