@@ -148,7 +148,7 @@ def _name_lowest(axes: Any, d: Divergence, lines: np.ndarray) -> None:
 
 def _correlation(table: pd.DataFrame, found: list[Divergence], folder: Path) -> list[Path]:
     with style.pyplot() as plt:
-        figure, axes = plt.subplots(figsize=(style.COLUMN, 2.7))
+        figure, axes = plt.subplots(figsize=(style.COLUMN, 3.4))
         reasons = {}
         for d in found:
             look, r = _LOOKS[d.protocol], correlation(d)
