@@ -152,7 +152,7 @@ class Tile:
 def evaluate(training: Training, held_out: HeldOut, metrics: Sequence[Metric], directions: Sequence[str]) -> Found:
     """Fit each metric and score it: the same for data, draws and held-out sets."""
     found: Found = {}
-    backward = HeldOut(held_out.target, held_out.source, held_out.cross.mT)
+    backward = held_out.reversed
     for metric in metrics:
         assert metric.fit is not None
         assert metric.score is not None

@@ -178,14 +178,24 @@ def _fitted(
         needed = bytes_of_moments(x.layers, y.layers, block, options.folds, at_once, 1 + len(others))
         return needed + (draws.keeps(x, y, block, options.folds, drawn.null) if drawn is not None else 0.0)
 
+    def kept(tile: Sequence[Pair]) -> float:
+        """Bytes of the held-out responses, 0 if they speed up nothing or do not fit."""
+        widths = [x.layers[a] for a in {a for a, _ in tile}] + [y.layers[b] for b in {b for _, b in tile}]
+        samples = x.positions[tile[0][0]] * math.ceil(x.rows / options.folds)
+        # As they are read, and about their means of each of the folds.
+        size = 8.0 * 2 * (1 + len(others)) * options.folds * samples * sum(widths)
+        return size if samples <= max(widths) and cost(tile) + size <= budget else 0.0
+
     def accumulated(tile: list[Pair]) -> tuple[int, Moments, list[Moments]]:
         step = options.chunk or chunk_of(x, y, tile, budget)
-        moments = accumulate(x, y, tile, fold, device=options.device, chunk=step)
-        more = [accumulate(a, b, tile, fold, device=options.device, chunk=step, origin=moments) for a, b in others]
+        how: Any = {"device": options.device, "chunk": step, "keep": kept(tile) > 0}
+        moments = accumulate(x, y, tile, fold, **how)
+        more = [accumulate(a, b, tile, fold, **how, origin=moments) for a, b in others]
         return step, moments, more
 
     for pairs_of_tile, (step, moments, held_out) in halving(accumulated, tiles(x, y, by_moments, cost, budget), x, y):
-        room = max(f for f in range(1, options.folds + 1) if f == 1 or cost(pairs_of_tile, f) <= budget)
+        left = budget - kept(pairs_of_tile)
+        room = max(f for f in range(1, options.folds + 1) if f == 1 or cost(pairs_of_tile, f) <= left)
         at_once = options.folds if drawn is not None else room
         parts: list[list[pd.DataFrame]] = []
         with workers(options.device) as pool:
@@ -194,8 +204,8 @@ def _fitted(
                 tile = Tile(moments, held_out or [moments], pairs_of_tile, held, metrics, pool)
                 parts.append(rows.observed(tile, directions, pool, options.advance))
                 if drawn is not None:
-                    left, advance = budget - cost(pairs_of_tile), options.advance
-                    more = {"budget": left, "chunk": step, "pool": pool, "advance": advance}
+                    advance = options.advance
+                    more = {"budget": left - cost(pairs_of_tile), "chunk": step, "pool": pool, "advance": advance}
                     draws.draw(drawn, x, y, tile, fold, directions=directions, **more)
         yield [rows.in_catalogue_order(pd.concat(tables)) for tables in zip(*parts, strict=True)]
 

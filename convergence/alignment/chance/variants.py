@@ -34,7 +34,8 @@ def shuffled(tile: Tile, block: Block, products: list[Tensor]) -> tuple[Training
     products : for each pair (K, V, N_x, N_y), of each fold and draw.
     """
     parts = products[0][None] if len(products) == 1 else torch.stack(products)
-    return tile.paired(block, parts, parts)
+    training, held_out = tile.paired(block, parts, parts)
+    return training, replace(held_out, in_step=False)
 
 
 def rotations(stacks: list[Layers], seed: int, draws: range) -> dict[int, Tensor]:

@@ -20,10 +20,19 @@ PENALTIES = tuple(10.0**e for e in range(-8, 9))
 
 @dataclass(frozen=True)
 class Ridge:
-    """Maps (…, N_x, N_y), and their penalties (…,) on the scale of scikit-learn's ``Ridge(alpha)``."""
+    """Maps from the source's directions, and their penalties (…,) on the scale of scikit-learn's ``Ridge(alpha)``.
 
-    weights: Tensor
+    ``directions`` (…, N_x, r) are the eigenvectors of its training scatter, ``coefficients`` (…, r, N_y) the maps.
+    """
+
+    directions: Tensor
+    coefficients: Tensor
     penalty: Tensor
+
+    @property
+    def weights(self) -> Tensor:
+        """The maps from its units (…, N_x, N_y)."""
+        return self.directions @ self.coefficients
 
 
 def fit(training: Training) -> Ridge:
@@ -35,7 +44,7 @@ def fit(training: Training) -> Ridge:
     total = training.target.variance.sum(dim=-1)
     penalty = least_gcv(values, kept, energy, total, training.source.n.squeeze(-1))
     inverse = torch.where(kept, 1 / torch.where(kept, values + penalty[..., None], 1.0), 0.0)
-    return Ridge(vectors @ projected.mul_(inverse[..., None]), penalty)
+    return Ridge(vectors, projected.mul_(inverse[..., None]), penalty)
 
 
 def least_gcv(values: Tensor, kept: Tensor, energy: Tensor, total: Tensor, n: Tensor) -> Tensor:
@@ -65,7 +74,11 @@ def least_gcv(values: Tensor, kept: Tensor, energy: Tensor, total: Tensor, n: Te
 
 def score(ridge: Ridge, held_out: HeldOut) -> scores.Scores:
     """Its scores on held-out statistics, with the penalty."""
-    return replace(scores.dense(ridge.weights, held_out), penalty=ridge.penalty)
+    if held_out.in_step and held_out.few:
+        found = scores.along(ridge.directions, ridge.coefficients, held_out)
+    else:
+        found = scores.dense(ridge.weights, held_out)
+    return replace(found, penalty=ridge.penalty)
 
 
 METRIC = Metric(

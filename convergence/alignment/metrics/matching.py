@@ -7,9 +7,10 @@ At equal widths a vertex of the transport polytope is a permutation, and the two
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import lcm
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ Plan = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]  # rows,
 # Rounded to this many decimals, correlations of duplicated units tie exactly, so that the order in which the data
 # were summed does not choose between them.
 ROUNDED = 10
+_FEW = 8  # units: against fewer, so many edges meet in one that a matrix product is faster
 
 
 def assignment(correlation: NDArray[np.float64]) -> Plan:
@@ -61,7 +63,8 @@ def transport(correlation: NDArray[np.float64]) -> Plan:
 class Matching:
     """Plans of matchings: edges between units ``rows`` and ``columns`` with ``masses``, (…, E) each.
 
-    Plans with fewer edges are filled up with edges of no mass. ``one_to_one``: no unit has two edges.
+    Plans with fewer edges are filled up with edges of no mass. ``one_to_one``: no unit has two edges. ``meeting``:
+    pairs of edges that meet in a column (see :func:`_meeting`), where they are few, and in a row for the reverse.
     """
 
     rows: Tensor
@@ -69,6 +72,8 @@ class Matching:
     masses: Tensor
     shape: tuple[int, int]
     one_to_one: bool
+    meeting: tuple[Tensor, ...] | None = None
+    meeting_of_reverse: tuple[Tensor, ...] | None = None
 
     @property
     def weights(self) -> Tensor:
@@ -80,7 +85,8 @@ class Matching:
 
 def reverse(plan: Matching) -> Matching:
     """The same plans from the target's side."""
-    return replace(plan, rows=plan.columns, columns=plan.rows, shape=plan.shape[::-1])
+    turned = replace(plan, rows=plan.columns, columns=plan.rows, shape=plan.shape[::-1])
+    return replace(turned, meeting=plan.meeting_of_reverse, meeting_of_reverse=plan.meeting)
 
 
 def assigned(training: Training) -> Matching:
@@ -111,13 +117,44 @@ def solved(training: Training, solve: Callable[[NDArray[np.float64]], Plan], one
     cross, lead = training.cross, training.cross.shape[:-2]
     flat, live_x, live_y = training.once(_correlations)
     plans = [_among_live(solve, r, a, b) for r, a, b in zip(flat, live_x, live_y, strict=True)]
-    shape = (len(plans), max((len(rows) for rows, _, _ in plans), default=0))
-    stacks = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(shape)
-    for i, plan in enumerate(plans):
-        for stack, part in zip(stacks, plan, strict=True):
-            stack[i, : len(part)] = part
-    edges = [torch.from_numpy(stack).to(cross.device).unflatten(0, lead) for stack in stacks]
-    return Matching(edges[0], edges[1], edges[2], (cross.shape[-2], cross.shape[-1]), one_to_one)
+    edges = [torch.from_numpy(stack).to(cross.device).unflatten(0, lead) for stack in _padded(plans)]
+    found = Matching(edges[0], edges[1], edges[2], (cross.shape[-2], cross.shape[-1]), one_to_one)
+    if one_to_one or min(found.shape) < _FEW:
+        return found
+
+    def placed(kind: Sequence[NDArray[Any]]) -> tuple[Tensor, ...]:
+        return tuple(torch.from_numpy(part).to(cross.device).unflatten(0, lead) for part in kind)
+
+    both = (_meeting(plans), _meeting([(columns, rows, masses) for rows, columns, masses in plans]))
+    return replace(found, meeting=placed(both[0]), meeting_of_reverse=placed(both[1]))
+
+
+def _meeting(plans: Sequence[Plan]) -> list[NDArray[Any]]:
+    """Of each plan the pairs of edges that meet in a column: (B, pairs) rows of the one and of the other, column, mass.
+
+    The mass is the product of both, and twice that for two edges that differ, since each pair stands once.
+    """
+    found = []
+    for rows, columns, masses in plans:
+        order = np.argsort(columns, kind="stable")
+        rows, columns, masses = rows[order], columns[order], masses[order]
+        later = np.searchsorted(columns, columns, side="right") - np.arange(len(columns))  # in the column, from each on
+        one = np.repeat(np.arange(len(columns)), later)
+        other = one + np.arange(len(one)) - np.repeat(np.cumsum(later) - later, later)
+        product = masses[one] * masses[other] * np.where(one == other, 1.0, 2.0)
+        found.append((rows[one], rows[other], columns[one], product))
+    return _padded(found)
+
+
+def _padded(plans: Sequence[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:
+    """Stacks (B, most) of each part, filled up with zeros."""
+    most = max((len(plan[0]) for plan in plans), default=0)
+    stacks = []
+    for parts in zip(*plans, strict=True):
+        stacks.append(np.zeros((len(plans), most), parts[0].dtype))
+        for row, part in zip(stacks[-1], parts, strict=True):
+            row[: len(part)] = part
+    return stacks
 
 
 def _among_live(
@@ -135,5 +172,10 @@ def _among_live(
 def score(plan: Matching, held_out: HeldOut) -> scores.Scores:
     """All three scores of plans on held-out statistics."""
     edges = plan.rows, plan.columns, plan.masses
-    found = scores.matched(*edges, held_out) if plan.one_to_one else scores.dense(plan.weights, held_out)
+    if plan.one_to_one:
+        found = scores.matched(*edges, held_out)
+    elif plan.meeting is not None and held_out.source.turned is None:
+        found = scores.spread(edges, plan.meeting, held_out)
+    else:
+        found = scores.dense(plan.weights, held_out)
     return replace(found, transport=scores.transported(*edges, held_out))

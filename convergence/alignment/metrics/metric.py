@@ -55,16 +55,30 @@ class Training:
 
 @dataclass
 class HeldOut:
-    """What a map is scored on: the same pairs of layers on held-out stimuli; ``cross`` is (…, N_x, N_y)."""
+    """What a map is scored on: the same pairs of layers on held-out stimuli.
+
+    Attributes
+    ----------
+    source, target : units of the layers.
+    cross : (…, N_x, N_y) scatter between them.
+    in_step : the responses that both sides keep are to the same stimuli, row by row.
+    """
 
     source: HeldOutUnits
     target: HeldOutUnits
     cross: Tensor
+    in_step: bool = True
+
+    @property
+    def few(self) -> bool:
+        """Whether responses are kept, to fewer stimuli than the source has units."""
+        source, target = self.source.responses, self.target.responses
+        return source is not None and target is not None and source.shape[-2] <= source.shape[-1]
 
     @property
     def reversed(self) -> HeldOut:
         """The other direction."""
-        return HeldOut(self.target, self.source, self.cross.mT)
+        return HeldOut(self.target, self.source, self.cross.mT, self.in_step)
 
 
 @dataclass(frozen=True)

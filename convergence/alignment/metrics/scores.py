@@ -76,12 +76,35 @@ def dense(weights: Tensor, held_out: HeldOut) -> Scores:
     return summed(
         covariance=(weights * cross).sum(dim=-2),
         variance=source.quadratic(weights),
-        reach=weights.square().sum(dim=-2) * source.variance.sum(dim=-1, keepdim=True),
+        reach=weights.square().sum(dim=-2) * _reach(source),
         shift=(source.shift[..., None, :] @ weights).squeeze(-2),
         target=(target.variance, target.shift, target.varies),
         ceiling=target.ceiling,
         n=target.n,
     ).scores
+
+
+def along(directions: Tensor, coefficients: Tensor, held_out: HeldOut) -> Scores:
+    """Scores of a map (…, r, N_y) from orthonormal directions (…, N_x, r), by its predictions of kept responses."""
+    source, target = held_out.source, held_out.target
+    assert source.responses is not None
+    assert target.responses is not None
+    predicted = (source.responses @ directions) @ coefficients
+    return summed(
+        covariance=(predicted * target.responses).sum(dim=-2),
+        variance=predicted.square_().sum(dim=-2),
+        reach=coefficients.square().sum(dim=-2) * _reach(source),
+        shift=((source.shift[..., None, :] @ directions) @ coefficients).squeeze(-2),
+        target=(target.variance, target.shift, target.varies),
+        ceiling=target.ceiling,
+        n=target.n,
+    ).scores
+
+
+def _reach(source: HeldOutUnits) -> Tensor:
+    """(…, 1) held-out variance of all units; infinite where none varies but by rounding: then no prediction does."""
+    total = source.variance.sum(dim=-1, keepdim=True).clamp_min(0)
+    return torch.where(source.varies.any(dim=-1, keepdim=True), total, torch.inf)
 
 
 def matched(rows: Tensor, columns: Tensor, masses: Tensor, held_out: HeldOut) -> Scores:
@@ -95,10 +118,39 @@ def matched(rows: Tensor, columns: Tensor, masses: Tensor, held_out: HeldOut) ->
     return summed(
         covariance=_entries(held_out.cross, rows, columns) * there,
         variance=_pick(source.variance, rows) * there,
-        reach=source.variance.sum(dim=-1, keepdim=True),
+        reach=_reach(source),
         shift=_pick(source.shift, rows) * there,
         target=(variance_y * there, shift_y * there, varies & there),
         ceiling=None if target.ceiling is None else _pick(target.ceiling, columns),
+        n=target.n,
+    ).scores
+
+
+def spread(edges: tuple[Tensor, ...], meeting: tuple[Tensor, ...], held_out: HeldOut) -> Scores:
+    """Scores of a plan with few edges: the same as :func:`dense`, without a matrix product.
+
+    Parameters
+    ----------
+    edges : rows, columns and masses, (…, E) each.
+    meeting : pairs of edges that meet in a column: rows of the one and of the other, column, mass; (…, pairs) each.
+    """
+    source, target = held_out.source, held_out.target
+    rows, columns, masses = edges
+    one, other, column, product = meeting
+    empty = held_out.cross.new_zeros(*held_out.cross.shape[:-2], held_out.cross.shape[-1])
+
+    def gathered(values: Tensor, index: Tensor) -> Tensor:
+        shape = *empty.shape[:-1], index.shape[-1]
+        return empty.scatter_add(-1, index.expand(shape), values.expand(shape))
+
+    reach = gathered(masses.square(), columns)
+    return summed(
+        covariance=gathered(masses * _entries(held_out.cross, rows, columns), columns),
+        variance=gathered(product * _entries(source.scatter, one, other), column),
+        reach=reach * _reach(source),
+        shift=gathered(masses * _pick(source.shift, rows), columns),
+        target=(target.variance, target.shift, target.varies),
+        ceiling=target.ceiling,
         n=target.n,
     ).scores
 

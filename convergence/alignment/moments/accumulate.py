@@ -18,6 +18,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from convergence.alignment.moments.groups import Group, groups_of
 from convergence.alignment.reliability import ceilings
 from convergence.system.errors import UserError
 
@@ -48,12 +49,14 @@ class Side:
     """Moments of one network's layers: shift (N,), sums (K, N) and products (K, N, N) of shifted responses.
 
     ``ceiling`` (N,) : what the noise of repeated responses allows, of the layers where that is known.
+    ``responses`` (K, T, N) : the shifted responses themselves, where they are kept; zeros fill up smaller folds.
     """
 
     shift: dict[str, Tensor]
     sums: dict[str, Tensor]
     products: dict[str, Tensor]
     ceiling: dict[str, Tensor] = field(default_factory=dict)
+    responses: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -75,6 +78,7 @@ def accumulate(
     device: torch.device,
     chunk: int,
     origin: Moments | None = None,
+    keep: bool = False,
 ) -> Moments:
     """One pass over the stimuli.
 
@@ -85,6 +89,7 @@ def accumulate(
     fold : (M,) fold of each stimulus.
     chunk : stimuli read at a time.
     origin : moments of other responses of the same layers, whose shifts are taken over, so that both can be combined.
+    keep : the responses too: maps are scored faster by them where a fold has fewer stimuli than a layer has units.
 
     Raises
     ------
@@ -96,7 +101,12 @@ def accumulate(
     folds = int(fold.max()) + 1
     side_x = columns_x.empty_side(folds, device, origin.x if origin else None)
     side_y = columns_y.empty_side(folds, device, origin.y if origin else None)
-    groups = _groups(pairs, columns_x, columns_y, (folds,), device)
+    groups = groups_of(pairs, columns_x, columns_y, (folds,), device)
+    counts = [n * columns_x.positions for n in torch.bincount(fold, minlength=folds).tolist()]
+    if keep:
+        columns_x.make_room(side_x, counts, device)
+        columns_y.make_room(side_y, counts, device)
+    filled = [0] * folds
     for start in range(0, len(fold), chunk):
         part = fold[start : start + chunk]
         order = torch.argsort(part, stable=True)
@@ -105,9 +115,12 @@ def accumulate(
         for k, rows in _runs(part, folds, columns_x.positions):
             columns_x.add(side_x, k, block_x[rows])
             columns_y.add(side_y, k, block_y[rows])
+            if keep:
+                columns_x.keep(side_x, k, filled[k], block_x[rows])
+                columns_y.keep(side_y, k, filled[k], block_y[rows])
+                filled[k] += rows.stop - rows.start
             for group in groups:
                 group.products[k].addmm_(block_x[rows, group.columns_x].T, block_y[rows, group.columns_y])
-    counts = [n * columns_x.positions for n in torch.bincount(fold, minlength=folds).tolist()]
     return Moments(counts, side_x, side_y, {pair: view for group in groups for pair, view in group.views()})
 
 
@@ -139,7 +152,7 @@ class Permuted:
     def cross(self, orders: Sequence[Tensor], pool: Executor | None) -> dict[Pair, Tensor]:
         """(K, orders, N_x, N_y) of each pair: stimulus i of Y stands beside stimulus ``order[i]`` of X."""
         folds = len(self._moments.counts)
-        groups = _groups(self._pairs, self._x, self._y, (folds, len(orders)), self._device)
+        groups = groups_of(self._pairs, self._x, self._y, (folds, len(orders)), self._device)
         for start in range(0, len(self._fold), self._chunk):
             part = self._fold[start : start + self._chunk]
             sorting = torch.argsort(part, stable=True)
@@ -151,7 +164,7 @@ class Permuted:
         return {pair: view for group in groups for pair, view in group.views()}
 
     def _add(
-        self, draw: int, beside: Tensor, block_y: Tensor, runs: Sequence[tuple[int, slice]], groups: Sequence[_Group]
+        self, draw: int, beside: Tensor, block_y: Tensor, runs: Sequence[tuple[int, slice]], groups: Sequence[Group]
     ) -> None:
         block_x = self._kept[beside].flatten(0, 1)
         for k, rows in runs:
@@ -226,67 +239,14 @@ class _Columns:
             side.sums[name][k] += sums[columns]
             side.products[name][k].addmm_(rows[:, columns].T, rows[:, columns])
 
+    def make_room(self, side: Side, counts: list[int], device: torch.device) -> None:
+        for name in self.names:
+            shape = (len(counts), max(counts), self.source.layers[name])
+            side.responses[name] = torch.zeros(shape, dtype=torch.float64, device=device)
 
-@dataclass
-class _Group:
-    """Neighbouring layers of X that meet the same neighbouring layers of Y: one matrix product."""
-
-    names_x: list[str]
-    names_y: list[str]
-    side_x: _Columns
-    side_y: _Columns
-    products: Tensor
-
-    @property
-    def columns_x(self) -> slice:
-        return slice(self.side_x.slices[self.names_x[0]].start, self.side_x.slices[self.names_x[-1]].stop)
-
-    @property
-    def columns_y(self) -> slice:
-        return slice(self.side_y.slices[self.names_y[0]].start, self.side_y.slices[self.names_y[-1]].stop)
-
-    def views(self) -> Iterable[tuple[Pair, Tensor]]:
-        for a in self.names_x:
-            for b in self.names_y:
-                rows, columns = self.side_x.slices[a], self.side_y.slices[b]
-                yield (
-                    (a, b),
-                    self.products[
-                        ...,
-                        rows.start - self.columns_x.start : rows.stop - self.columns_x.start,
-                        columns.start - self.columns_y.start : columns.stop - self.columns_y.start,
-                    ],
-                )
-
-
-def _groups(
-    pairs: Sequence[Pair], side_x: _Columns, side_y: _Columns, parts: tuple[int, ...], device: torch.device
-) -> list[_Group]:
-    """Empty products of shape (*parts, Σ N_x, Σ N_y) for all pairs."""
-    wanted = set(pairs)
-    runs: list[tuple[list[str], list[str]]] = []
-    for a in side_x.names:
-        mine: list[list[str]] = [[]]
-        for b in side_y.names:
-            if (a, b) in wanted:
-                mine[-1].append(b)
-            elif mine[-1]:
-                mine.append([])
-        for partners in filter(None, mine):
-            if runs and runs[-1][1] == partners:
-                runs[-1][0].append(a)
-            else:
-                runs.append(([a], partners))
-    groups = []
-    for names_x, names_y in runs:
-        shape = (
-            *parts,
-            sum(side_x.source.layers[a] for a in names_x),
-            sum(side_y.source.layers[b] for b in names_y),
-        )
-        products = torch.zeros(shape, dtype=torch.float64, device=device)
-        groups.append(_Group(names_x, names_y, side_x, side_y, products))
-    return groups
+    def keep(self, side: Side, k: int, start: int, rows: Tensor) -> None:
+        for name, columns in self.slices.items():
+            side.responses[name][k, start : start + len(rows)] = rows[:, columns]
 
 
 def check_finite(name: str, responses: Tensor, start: int) -> None:

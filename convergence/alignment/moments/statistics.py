@@ -21,6 +21,7 @@ from convergence.alignment.moments.accumulate import Side
 _DEAD = 1e-6
 _BLOCK = 64  # units: below it, halving a matrix product costs more than it saves
 _LARGE = 2**26  # multiplications from which halving pays on a CPU
+_WORTH = 0.7  # held-out stimuli by units, below which predictions are fewer operations than half a product of scatters
 
 Eigen = tuple[Tensor, Tensor, Tensor]  # values (…, N), vectors (…, N, N), which of them count (…, N)
 
@@ -60,6 +61,7 @@ class HeldOutUnits:
     ceiling : (…, N) the largest r that the noise of repeated responses allows, 0 where units are left out of corrected
         scores; None without repeats.
     turned : (…, N, N) a rotation of the units that all but ``scatter`` are of; None where they are as they are.
+    responses : (…, T, N) about the held-out mean, where they are kept; zeros fill up smaller folds.
     """
 
     n: Tensor
@@ -70,9 +72,12 @@ class HeldOutUnits:
     scatter: Tensor
     ceiling: Tensor | None = None
     turned: Tensor | None = None
+    responses: Tensor | None = None
 
     def quadratic(self, weights: Tensor) -> Tensor:
         """Held-out variance (…, N_y) of the predictions of a map (…, N, N_y)."""
+        if self.responses is not None and self.responses.shape[-2] < _WORTH * weights.shape[-2]:
+            return (self.responses @ weights).square_().sum(dim=-2)
         return quadratic(self.scatter, weights if self.turned is None else self.turned @ weights)
 
 
@@ -92,6 +97,7 @@ class Layers:
         like: Any = {"dtype": products.dtype, "device": products.device}
         self.n_train = torch.tensor([[sum(counts) - counts[k]] for k in held], **like)
         self.n_test = torch.tensor([[counts[k]] for k in held], **like)
+        self.most_train = max(sum(counts) - counts[k] for k in held)
         self.mean = others(sums, held) / self.n_train
         scatter = _about(others(products, held), self.mean, self.mean, self.n_train)
         self.live = alive(scatter.diagonal(dim1=-2, dim2=-1), self.n_train, self.mean, self.shift)
@@ -100,6 +106,9 @@ class Layers:
         self.eigen: Eigen | None = None
         found = [self._held_out(other, names) for other in sets]
         self.test_mean, self.varies, self.test = (torch.stack(parts, dim=2) for parts in zip(*found, strict=True))
+        self.responses: Tensor | None = None
+        if all(names[0] in other.responses for other in sets):
+            self.responses = torch.stack([self._about_mean(other, names) for other in sets], dim=2)
 
     def _held_out(self, side: Side, names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         mean = _stacked(side.sums, names)[:, self.held] / self.n_test
@@ -107,10 +116,19 @@ class Layers:
         varies = alive(test.diagonal(dim1=-2, dim2=-1), self.n_test, mean, _stacked(side.shift, names)[:, None])
         return mean, varies & self.live, _masked(test, self.live, self.live)
 
+    def _about_mean(self, side: Side, names: Sequence[str]) -> Tensor:
+        responses = _stacked(side.responses, names)[:, self.held]
+        mean = _stacked(side.sums, names)[:, self.held] / self.n_test
+        there = torch.arange(responses.shape[-2], device=responses.device) < self.n_test  # (F, T)
+        return responses.sub(mean[..., None, :]).mul_(there[..., None]).mul_(self.live[..., None, :])
+
     def decompose(self) -> None:
-        """Eigenvectors of the training scatters."""
+        """Eigenvectors of the training scatters; where stimuli are fewer than units, without those of value zero."""
         values, vectors = torch.linalg.eigh(self.scatter)
-        size = self.n_train.clamp_min(values.shape[-1]) * torch.finfo(values.dtype).eps
+        rank = min(values.shape[-1], self.most_train - 1)
+        if 0 < rank < values.shape[-1]:
+            values, vectors = values[..., -rank:], vectors[..., -rank:].contiguous()
+        size = self.n_train.clamp_min(self.scatter.shape[-1]) * torch.finfo(values.dtype).eps
         self.eigen = values, vectors, values > size * values.amax(dim=-1, keepdim=True).clamp_min(0)
 
     def training(self, index: Tensor | None) -> TrainingUnits:
@@ -127,7 +145,8 @@ class Layers:
         shift = (mean - _picked(self.mean, index).unsqueeze(2)) * _picked(self.live, index).unsqueeze(2)
         ceiling = None if self.ceiling is None else _picked(self.ceiling, index).unsqueeze(2)
         variance = test.diagonal(dim1=-2, dim2=-1)
-        return HeldOutUnits(self.n_test[:, None], mean, variance, shift, varies, test, ceiling)
+        responses = None if self.responses is None else _picked(self.responses, index)
+        return HeldOutUnits(self.n_test[:, None], mean, variance, shift, varies, test, ceiling, responses=responses)
 
 
 def _stacked(tensors: dict[str, Tensor], names: Sequence[str]) -> Tensor:
