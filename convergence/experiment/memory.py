@@ -15,7 +15,7 @@ from convergence.alignment import own, units
 from convergence.alignment import similarity as unfitted
 from convergence.alignment.applicable import applies, why_none
 from convergence.alignment.chance import null as nulls
-from convergence.alignment.chance.draws import keeps
+from convergence.alignment.chance.draws import bytes_of_a_draw, keeps
 from convergence.alignment.chance.null import BASIS_BOUND
 from convergence.alignment.metrics.catalogue import MEASURES, find
 from convergence.alignment.moments.accumulate import Pair
@@ -89,6 +89,9 @@ def peak(cfg: Config, c: Comparison, room: float, limit: float, lasts: Callable[
             continue
         for tile in tiles(x, y, scored, cost, room):
             needs.append(cost(tile))
+            if cost is of_moments and null is not None:  # as many draws at a time as there is room for
+                each = max(bytes_of_a_draw(x, y, tile, cfg.metric.folds).values())
+                needs.append(min(room, cost(tile) + null.draws * each))
             if cost is of_moments and null is None:  # folds side by side, where there is room
                 needs += [of_moments(tile, k) for k in range(2, cfg.metric.folds + 1) if of_moments(tile, k) <= room]
     return max(needs) + _draws(cfg, c)

@@ -49,10 +49,10 @@ def keeps(x: Representation, y: Representation, pairs: Sequence[Pair], folds: in
     rows = sum(x.layers[name] for name in {a for a, _ in pairs}) * x.rows * x.positions[pairs[0][0]]
     # Scatters and eigenvectors at every fold; the responses of X, whose stimuli are to be reordered.
     bytes_kept = _BYTES * (3 * folds * within + ("shuffle" in null.kinds) * rows)
-    return bytes_kept + max(_bytes_of_a_draw(x, y, pairs, folds).values())
+    return bytes_kept + max(bytes_of_a_draw(x, y, pairs, folds).values())
 
 
-def _bytes_of_a_draw(x: Representation, y: Representation, pairs: Sequence[Pair], folds: int) -> dict[str, float]:
+def bytes_of_a_draw(x: Representation, y: Representation, pairs: Sequence[Pair], folds: int) -> dict[str, float]:
     """Cross moments of all pairs, or rotations of all layers; and the scratch of the jobs at work."""
     cross = [x.layers[a] * y.layers[b] for a, b in pairs]
     within = [side.layers[name] ** 2 for side, names in _sides(x, y, pairs) for name in names]
@@ -82,7 +82,7 @@ def draw(
 ) -> None:
     """Score all draws of a tile's pairs into ``drawn``, as many at a time as fit ``budget`` bytes."""
     pairs = [pair for block in tile.blocks for pair in block.pairs]
-    for kind, each in _bytes_of_a_draw(x, y, pairs, len(tile.held)).items():
+    for kind, each in bytes_of_a_draw(x, y, pairs, len(tile.held)).items():
         size = max(1, int(budget / each))
         if kind == "shuffle" and kind in drawn.null.kinds:
             permuted = Permuted(x, y, pairs, fold, tile.moments, chunk)
