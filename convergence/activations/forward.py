@@ -14,12 +14,12 @@ from convergence.activations.cache import ANSWER
 from convergence.activations.loading import Loader
 from convergence.activations.readout import AnswerReader
 from convergence.activations.taps import taps
+from convergence.models.memory_layout import layout
 from convergence.models.options import Precision
 from convergence.models.outputs import refuse_compiled, tensor_of
 from convergence.system.device import float32_products, is_out_of_memory
 from convergence.system.errors import UserError
 
-_FEW_CONVOLUTIONS = 2  # a transformer's, which embed patches
 _log = logging.getLogger("convergence")
 
 
@@ -28,14 +28,6 @@ def on_device(network: Any, device: torch.device) -> nn.Module:
     model = network.build().to(device)
     refuse_compiled(model, network.model)
     return model.to(memory_format=layout(model))
-
-
-def layout(model: nn.Module) -> torch.memory_format:
-    """The layout of images in memory that is fast for an architecture: features last for convolutional networks."""
-    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    if len(convolutions) <= _FEW_CONVOLUTIONS or any(p.ndim > 4 for p in model.parameters()):
-        return torch.contiguous_format
-    return torch.channels_last
 
 
 def forward(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from convergence.activations.extract import entry_of, values_per_stimulus
-from convergence.activations.forward import layout, on_device
+from convergence.activations.forward import on_device
 from convergence.activations.loading import batch_for
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.metrics.catalogue import find
@@ -21,6 +21,7 @@ from convergence.experiment.config import Config
 from convergence.experiment.folder import metrics_of
 from convergence.experiment.memory import in_fold, parted, peak, sizes
 from convergence.experiment.representations import is_kept
+from convergence.models.memory_layout import layout
 from convergence.models.network import Network
 from convergence.models.recordings.recording import Recording
 from convergence.stimuli.base import Stimuli

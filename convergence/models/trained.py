@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from convergence.models.architecture import Architecture
+from convergence.models.memory_layout import layout
 from convergence.models.network import Network, describe
 from convergence.models.options import LibraryConfig
 from convergence.models.outputs import tensor_of
@@ -53,10 +54,11 @@ def trajectories(
     for label, (init, order) in zip(labels(seeds), seeds, strict=True):
         training = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
         what = [config.name, preprocess.describe(), training, stimuli.fingerprint, init, order]
-        more = [part for part in (architecture.source, architecture.code) if part]
-        key = digest(VERSION, *what, *more)[:12]
         build = partial(architecture.initialised, init, len(stimuli.classes))
         model = build().eval()
+        lying = "" if layout(model) is torch.channels_last else "contiguous"  # other roundings, so other weights
+        more = [part for part in (architecture.source, architecture.code, lying) if part]
+        key = digest(VERSION, *what, *more)[:12]
         architecture.check(model, example)
         _check_outputs(model, example, len(stimuli.classes), config.name)
         layers, units = describe(model, example, config.layers, config.units, config.name)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convergence.models.augmentation import AUGMENTS, dropout_seed, generator
+from convergence.models.memory_layout import layout
 from convergence.models.options import Optimizer, Schedule, TrainingConfig
 from convergence.models.outputs import tensor_of
 from convergence.models.training_folder import Checkpoint, TrainingFolder
@@ -110,10 +111,12 @@ def _train(
     per_epoch: int,
 ) -> None:
     def make() -> tuple[nn.Module, torch.optim.Optimizer]:
-        model = build().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = build().to(device)
+        model = model.to(memory_format=layout(model))  # type: ignore[call-overload]
         return model, _optimizer(model, config)
 
     model, optimizer, start = place.resume(make)
+    lying = layout(model)
     pixels, labels = training.pixels.to(device), training.labels.to(device)
     saved = set(place.steps)
     total = place.steps[-1]
@@ -133,7 +136,7 @@ def _train(
                 for purpose, augment in AUGMENTS.items():
                     if purpose in config.augment:
                         chosen = augment(chosen, order_seed, at)
-                images = training.normalise(chosen)
+                images = training.normalise(chosen.contiguous(memory_format=lying))
                 torch.manual_seed(dropout_seed(order_seed, at))  # a resumed run drops what an undisturbed one does
                 loss = _step(model, optimizer, images, labels[batch], rate, config.mixed_precision)
                 # A step may leave broken weights behind a finite loss: they must not become a checkpoint.
@@ -164,7 +167,7 @@ def _step(
 
 def _outputs(model: nn.Module, images: Tensor) -> Tensor:
     """(n, classes); of networks with auxiliary outputs the main ones, which come first."""
-    found = tensor_of(model(images.contiguous(memory_format=torch.channels_last)))
+    found = tensor_of(model(images))
     assert found is not None
     return found
 
