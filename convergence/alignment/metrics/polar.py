@@ -1,6 +1,6 @@
 """The polar factor U Vᵀ of matrices U S Vᵀ, on their numerical range: directions without evidence predict nothing.
 
-On a CPU one matrix at a time, by eigenvectors. On a GPU, whose solvers for these are slow, all at
+On a CPU one matrix at a time, by eigenvectors and singular vectors. On a GPU, whose solvers for these are slow, all at
 once by products and Cholesky factors (QDWH: Nakatsukasa, Bai & Gygi 2010, eq. 3.3), which need full numerical rank.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 _forced: list[bool] = []  # by tests
 # Singular values down to this share of the largest come from the Gram matrix, which squares their condition number
-# (1e-4 leaves eight digits); the weaker ones, often few, in the same way from what is left.
+# (1e-4 leaves eight digits); the weaker ones, often few, from a singular value decomposition of what is left.
 _STRONG = 1e-4
 _STEPS = 7
 _LEAST = 1e-5  # singular values down to this share of the largest are brought to 1 in so many steps
@@ -76,24 +76,28 @@ def exact(cross: Tensor) -> Tensor:
 
 
 def _exact(cross: Tensor) -> Tensor:
-    """Of one matrix, its narrower side first made the columns. Singular values lost in rounding carry no evidence."""
+    """Of one matrix, its wider side first made the columns."""
     if 0 in cross.shape:
         return torch.zeros_like(cross)
     if cross.shape[0] < cross.shape[1]:
         return _exact(cross.T).T
-    polar = torch.zeros_like(cross)
-    rest, basis, floor = cross, None, 0.0
-    while rest.shape[1]:
-        squares, right = torch.linalg.eigh(rest.T @ rest)
-        largest = float(squares[-1])
-        if basis is None:
-            floor = max(1e-12, len(cross) * torch.finfo(cross.dtype).eps) ** 2 * largest
-        if not largest > floor:
-            break
-        weak = int((squares < max(_STRONG**2 * largest, floor)).sum())
-        mapped = rest @ right
-        basis = right if basis is None else basis @ right
-        left = mapped[:, weak:] / squares[weak:].sqrt()
-        polar += left @ basis[:, weak:].T
-        rest, basis = mapped[:, :weak] - left @ (left.T @ mapped[:, :weak]), basis[:, :weak]
+    squares, right = torch.linalg.eigh(cross.T @ cross)
+    if not squares[-1] > 0:
+        return torch.zeros_like(cross)
+    weak = int((squares < _STRONG**2 * squares[-1]).sum())
+    if weak > len(squares) // 2:
+        return _polar(cross, float(squares[-1].clamp_min(0).sqrt()))
+    mapped = cross @ right
+    left = mapped[:, weak:] / squares[weak:].sqrt()
+    polar = left @ right[:, weak:].T
+    if weak:
+        rest = mapped[:, :weak] - left @ (left.T @ mapped[:, :weak])
+        polar += _polar(rest, float(squares[-1].sqrt())) @ right[:, :weak].T
     return polar
+
+
+def _polar(cross: Tensor, largest: float) -> Tensor:
+    """U Vᵀ on the numerical range: singular values lost in the rounding of ``largest`` carry no evidence."""
+    left, values, right = torch.linalg.svd(cross, full_matrices=False)
+    floor = max(1e-12, len(cross) * torch.finfo(cross.dtype).eps)
+    return (left * (values > floor * largest)) @ right
