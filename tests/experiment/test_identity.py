@@ -397,3 +397,23 @@ def test_code_of_the_users_own_that_has_changed_is_run_again(
     assert kind in (text := said())
     assert "they are computed again" in text
     assert not np.allclose(first.score, second.score)
+
+
+@pytest.mark.parametrize("spelt", ["mine_of_{}.py:half", "mine_of_{}:half"], ids=["a file's", "a module's"])
+def test_a_metric_whose_code_has_changed_is_scored_again(
+    spelt: str, tmp_path: Path, said: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = tmp_path.name
+    path = tmp_path / f"mine_of_{name}.py"
+    path.write_text("def half(x_train, y_train, x_test, y_test):\n    return 0.5\n")
+    for i, file in enumerate(("one.npz", "two.npz")):
+        np.savez(file, area=np.random.default_rng(i).normal(size=(60, 4)))
+    recorded = ["model=arrays", "model.files=[one.npz,two.npz]", f"metric.names=[{spelt.format(name)}]"]
+    made = compose([*recorded, "output=out"])
+    experiment.run(made)
+    experiment.run(made)
+    assert "nothing to do" in said()
+    path.write_text(path.read_text().replace("0.5", "0.25"))
+    experiment.run(made)
+    assert "were made from other code of yours: they are computed again." in said()
