@@ -40,34 +40,44 @@ VERSION = 1  # of the scores: raise it whenever the same responses give other on
 DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
 
 
-def score(
-    x: Representation,
-    y: Representation,
-    pairs: Sequence[Pair],
-    *,
-    metrics: Sequence[str | Callable[..., Any]] = METRICS,
-    folds: int = 5,
-    seed: int = 42,
-    directions: str = "both",
-    device: torch.device | str = "cpu",
-    memory_gb: float = 2.0,
-    chunk: int | None = None,
-    advance: Callable[[int], None] | None = None,
-    null: Null | None = None,
-) -> pd.DataFrame:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How pairs of layers are scored: what :func:`score` and :func:`transfer` take by name.
+
+    Attributes
+    ----------
+    metrics : names of the catalogue, ``FILE.py:NAME``, or functions.
+    folds, seed : of the stimuli.
+    directions : ``both``, ``forward`` (y from x) or ``backward``.
+    device : of torch, or its name.
+    memory_gb : budget for moments and chunks.
+    chunk : stimuli read at a time; follows from the budget if None.
+    advance : is told of every n pairs done on one fold, of the data and of each draw.
+    null : chance, of which there are rows then too; not of a transfer.
+    """
+
+    metrics: Sequence[str | Callable[..., Any]] = METRICS
+    folds: int = 5
+    seed: int = 42
+    directions: str = "both"
+    device: Any = "cpu"
+    memory_gb: float = 2.0
+    chunk: int | None = None
+    advance: Callable[[int], None] | None = None
+    null: Null | None = None
+
+
+def score(x: Representation, y: Representation, pairs: Sequence[Pair], **options: Any) -> pd.DataFrame:
     """Held-out scores of all ``pairs`` of layers, the columns ``COLUMNS``, in the order of ``pairs``.
 
-    With ``null`` also rows of chance, and its columns (``chance/rows.py``). ``advance(n)`` is told of every n
-    pairs done on one fold, of the data and of each draw. ``chunk`` (stimuli read at a time) follows from the budget if
-    None.
+    With ``null`` also rows of chance, and its columns (``chance/rows.py``). ``options`` are those of :class:`Options`.
 
     Raises
     ------
     UserError
         If x and y have different stimuli, a response is not finite, folds are too small, or no pair can be scored.
     """
-    options = _Options(metrics, folds, seed, directions, torch.device(device), memory_gb, chunk, advance, null)
-    return _score(x, y, (), pairs, options)[0]
+    return _score(x, y, (), pairs, Options(**options))[0]
 
 
 def transfer(
@@ -75,14 +85,7 @@ def transfer(
     y: Representation,
     others: Sequence[tuple[Representation, Representation]],
     pairs: Sequence[Pair],
-    *,
-    metrics: Sequence[str | Callable[..., Any]] = METRICS,
-    folds: int = 5,
-    seed: int = 42,
-    directions: str = "both",
-    device: torch.device | str = "cpu",
-    memory_gb: float = 2.0,
-    advance: Callable[[int], None] | None = None,
+    **options: Any,
 ) -> list[pd.DataFrame]:
     """Maps fitted on x and y as in :func:`score`, scored on the held-out fold of other responses: a table for each.
 
@@ -90,27 +93,16 @@ def transfer(
     ----------
     others : responses of the same two networks to as many other stimuli, such as the same images distorted. The i-th
         of them is held out with the i-th of x and y, so that a distorted image never meets a map that saw it clean.
+    options : those of :class:`Options`, but ``null``.
 
     Raises
     ------
     UserError
         As :func:`score`, and if the numbers of stimuli differ.
     """
-    options = _Options(metrics, folds, seed, directions, torch.device(device), memory_gb, None, advance)
-    return _score(x, y, others, pairs, options)
-
-
-@dataclass(frozen=True)
-class _Options:
-    metrics: Sequence[str | Callable[..., Any]]
-    folds: int
-    seed: int
-    directions: str
-    device: torch.device
-    memory_gb: float
-    chunk: int | None
-    advance: Callable[[int], None] | None
-    null: Null | None = None
+    if options.get("null") is not None:
+        raise TypeError("a transfer has no null")
+    return _score(x, y, others, pairs, Options(**options))
 
 
 def _score(
@@ -118,9 +110,10 @@ def _score(
     y: Representation,
     others: Sequence[tuple[Representation, Representation]],
     pairs: Sequence[Pair],
-    options: _Options,
+    options: Options,
 ) -> list[pd.DataFrame]:
     """A table for each of ``others``, or the one of x and y themselves."""
+    options = replace(options, device=torch.device(options.device))
     if x.rows != y.rows:
         raise UserError(f"x has {x.rows} stimuli and y has {y.rows}: both must see the same ones, in one order.")
     for side in (side for both in others for side in both):
@@ -158,7 +151,7 @@ def _fitted(
     pairs: Sequence[Pair],
     fold: Tensor,
     names: Sequence[str],
-    options: _Options,
+    options: Options,
     drawn: Drawn | None,
 ) -> Iterator[list[pd.DataFrame]]:
     """Maps, fitted and scored: for each tile a table for each of the held-out sets."""
@@ -217,7 +210,7 @@ def _read_off(
     pairs: Sequence[Pair],
     fold: Tensor,
     metrics: Sequence[str],
-    options: _Options,
+    options: Options,
     drawn: Drawn | None,
 ) -> Iterator[list[pd.DataFrame]]:
     """From the stimuli of the held-out fold alone: for each tile a table for each of the held-out sets."""
@@ -247,7 +240,7 @@ def _users(
     pairs: Sequence[Pair],
     fold: Tensor,
     metrics: Sequence[Metric],
-    options: _Options,
+    options: Options,
     drawn: Drawn | None,
 ) -> Iterator[list[pd.DataFrame]]:
     """By users' own functions of the responses: for each tile a table for each of the held-out sets."""
