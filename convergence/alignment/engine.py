@@ -161,6 +161,9 @@ def evaluate(training: Training, held_out: HeldOut, metrics: Sequence[Metric], d
         for direction in directions:
             if direction == "x->y":
                 scores = metric.score(fitted, held_out)
+            elif metric.symmetric and "x->y" in directions:
+                found[metric.name, direction] = found[metric.name, "x->y"]
+                continue
             else:
                 turned = metric.reverse(fitted) if metric.reverse else metric.fit(training.reversed)
                 scores = metric.score(turned, backward)

@@ -24,6 +24,8 @@ from convergence.alignment.moments.statistics import HeldOutUnits
 
 # Training correlations this close to 1 are 1 but for the rounding of two whitenings.
 _TIED = 1e-6
+# Canonical correlations down to this share of the largest do not come from a Gram matrix, which squares them.
+_SMALL = 1e-3
 _CONSTANT = 1e-14  # a variate whose held-out variance is below this share of its weights' reach is constant
 
 
@@ -35,15 +37,15 @@ class Variates:
     ----------
     there : (…, r) bool; pairs of layers with fewer variates are filled up.
     tied : (…, r) bool, those that share a block.
-    shares_x, shares_y : (…, r) how much of either layer's units each accounts for in training.
+    shares_x, shares_y : (…, r) how much of either layer's units each accounts for in training; None if not asked for.
     """
 
     x: Tensor
     y: Tensor
     there: Tensor
     tied: Tensor
-    shares_x: Tensor
-    shares_y: Tensor
+    shares_x: Tensor | None = None
+    shares_y: Tensor | None = None
 
 
 def reverse(variates: Variates) -> Variates:
@@ -54,27 +56,29 @@ def reverse(variates: Variates) -> Variates:
 
 def fit(training: Training) -> Variates:
     """Canonical directions from the training scatters, one pair of layers after the other."""
-    source, target, cross = training.source, training.target, training.cross
-    assert source.eigen is not None
-    assert target.eigen is not None
+    assert training.source.eigen is not None
+    assert training.target.eigen is not None
+    cross = training.cross
+    lead = cross.shape[:-2]
+    eigen = zip((*training.source.eigen, *training.target.eigen), (1, 2, 1, 1, 2, 1), strict=True)
+    parts = [part.expand(*lead, *part.shape[-last:]).reshape(-1, *part.shape[-last:]) for part, last in eigen]
+    fits = (_fit(*one) for one in zip(*parts, cross.reshape(-1, *cross.shape[-2:]), strict=True))
+    found = [(x, y, torch.ones_like(tied), tied) for x, y, tied in fits]
+    r = max((tied.shape[-1] for *_, tied in found), default=0)
+    stacks = [
+        torch.stack([torch.nn.functional.pad(one, (0, r - one.shape[-1])) for one in of_all]).unflatten(0, lead)
+        for of_all in zip(*found, strict=True)
+    ]
+    return Variates(*stacks)
+
+
+def with_shares(training: Training) -> Variates:
+    """The same, with how much of the layers' units each variate accounts for."""
+    variates, source, target = training.once(fit), training.source, training.target
     assert source.scatter is not None
     assert target.scatter is not None
-    lead = cross.shape[:-2]
-
-    def flat(tensor: Tensor, last: int) -> Tensor:
-        return tensor.expand(*lead, *tensor.shape[-last:]).reshape(-1, *tensor.shape[-last:])
-
-    eigen = zip((*source.eigen, *target.eigen), (1, 2, 1, 1, 2, 1), strict=True)
-    parts = [flat(part, last) for part, last in eigen]
-    scatters = flat(source.scatter, 2), flat(target.scatter, 2)
-    found = [_fit(*one) for one in zip(*parts, *scatters, flat(cross, 2), strict=True)]
-    r = max((variates.there.shape[-1] for variates in found), default=0)
-    stacks = []
-    for name in Variates.__dataclass_fields__:
-        fields = [getattr(variates, name) for variates in found]
-        padded = [torch.nn.functional.pad(field, (0, r - field.shape[-1])) for field in fields]
-        stacks.append(torch.stack(padded).unflatten(0, lead))
-    return Variates(*stacks)
+    shares = _shares(variates.x, source.scatter, variates.tied), _shares(variates.y, target.scatter, variates.tied)
+    return replace(variates, shares_x=shares[0], shares_y=shares[1])
 
 
 def _fit(
@@ -84,22 +88,42 @@ def _fit(
     values_y: Tensor,
     vectors_y: Tensor,
     kept_y: Tensor,
-    scatter_x: Tensor,
-    scatter_y: Tensor,
     cross: Tensor,
-) -> Variates:
-    white_x = vectors_x[:, kept_x] * values_x[kept_x].rsqrt()
-    white_y = vectors_y[:, kept_y] * values_y[kept_y].rsqrt()
-    left, found, right = torch.linalg.svd(white_x.T @ cross @ white_y, full_matrices=False)
-    x, y, tied = white_x @ left, white_y @ right.T, found > 1 - _TIED
-    return Variates(x, y, torch.ones_like(tied), tied, _shares(x, scatter_x, tied), _shares(y, scatter_y, tied))
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights of both layers, and which are tied; eigenvalues ascend, so that those that count come last."""
+    first_x, first_y = (len(kept) - int(kept.sum()) for kept in (kept_x, kept_y))
+    basis_x, basis_y = vectors_x[:, first_x:], vectors_y[:, first_y:]
+    scale_x, scale_y = values_x[first_x:].rsqrt(), values_y[first_y:].rsqrt()
+    white = (basis_x.T @ cross @ basis_y) * scale_x[:, None] * scale_y
+    left, found, right = _singular(white)
+    return basis_x @ (scale_x[:, None] * left), basis_y @ (scale_y[:, None] * right), found > 1 - _TIED
+
+
+def _singular(white: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Left vectors, values and right vectors: of the strong values by eigenvectors on the narrower side."""
+    if white.shape[0] < white.shape[1]:
+        right, values, left = _singular(white.T)
+        return left, values, right
+    if not white.numel():
+        return white.new_zeros(white.shape), white.new_zeros(0), white.new_zeros(0, 0)
+    squares, right = torch.linalg.eigh(white.T @ white)
+    weak = int((squares <= _SMALL**2 * squares[-1]).sum())
+    mapped, values = white @ right, squares.clamp_min(0).sqrt()
+    left = mapped / values.clamp_min(torch.finfo(values.dtype).tiny)
+    if weak:  # their squares are lost in rounding: from the singular vectors of what is left
+        strong = left[:, weak:]
+        rest = mapped[:, :weak] - strong @ (strong.T @ mapped[:, :weak])
+        left[:, :weak], values[:weak], turned = torch.linalg.svd(rest, full_matrices=False)
+        right[:, :weak] = right[:, :weak] @ turned.T
+    return left, values, right
 
 
 def _shares(weights: Tensor, scatter: Tensor, tied: Tensor) -> Tensor:
-    shares = weights.T @ scatter
-    if bool(tied.any()):
-        shares[tied] = shares[tied].square().mean(dim=0).sqrt()  # |·| of a block, whichever way it is turned
-    return shares.abs().sum(dim=1)
+    shares = weights.mT @ scatter
+    some = tied[..., None]
+    # |·| of a block, whichever way it is turned
+    block = (shares.square() * some).sum(dim=-2, keepdim=True) / some.sum(dim=-2, keepdim=True).clamp_min(1)
+    return torch.where(some, block.sqrt(), shares.abs()).sum(dim=-1)
 
 
 def correlations(variates: Variates, held_out: HeldOut) -> Tensor:
@@ -116,6 +140,6 @@ def correlations(variates: Variates, held_out: HeldOut) -> Tensor:
 
 
 def _variance(weights: Tensor, units: HeldOutUnits) -> Tensor:
-    variance = (weights * (units.scatter @ weights)).sum(dim=-2)
+    variance = units.quadratic(weights)
     reach = weights.square().sum(dim=-2) * units.variance.sum(dim=-1, keepdim=True)
     return torch.where(variance > _CONSTANT * reach, variance, 0.0)

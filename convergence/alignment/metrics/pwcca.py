@@ -10,11 +10,12 @@ from convergence.alignment.metrics.scores import Scores
 
 def fit(training: Training) -> Variates:
     """Canonical variates of both layers."""
-    return training.once(canonical.fit)
+    return canonical.with_shares(training)
 
 
 def score(variates: Variates, held_out: HeldOut) -> Scores:
     """The mean of the held-out correlations, each weighted by its variate's share of the target."""
+    assert variates.shares_y is not None
     r = canonical.correlations(variates, held_out)
     return Scores((variates.shares_y * r).sum(dim=-1) / variates.shares_y.sum(dim=-1))
 
