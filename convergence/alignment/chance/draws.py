@@ -162,10 +162,11 @@ def _rotate(
     """All draws of the rotation null, at most ``size`` at a time, of the metrics that a rotation changes."""
     for draws in _batches(range(drawn.null.draws), size):
         jobs = []
+        sources = [side for side, turned in ((tile.x, "x->y"), (tile.y, "y->x")) if turned in directions]
+        stacks = list({id(stack): stack for side in sources for stack, _ in side.values()}.values())
+        turns = variants.rotations(stacks, drawn.null.seed, draws)
         for direction in directions:
-            side, end = (tile.x, 0) if direction == "x->y" else (tile.y, 1)
-            stacks = list({id(stack): stack for stack, _ in side.values()}.values())
-            turns = variants.rotations(stacks, drawn.null.seed, draws)
+            end = 0 if direction == "x->y" else 1
             for block in tile.blocks:
                 stack, index = (block.x, block.y)[end]
                 own = turns[id(stack)] if index is None else turns[id(stack)][index]
