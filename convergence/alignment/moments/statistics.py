@@ -21,7 +21,6 @@ from convergence.alignment.moments.accumulate import Side
 _DEAD = 1e-6
 _BLOCK = 64  # units: below it, halving a matrix product costs more than it saves
 _LARGE = 2**26  # multiplications from which halving pays on a CPU
-_WORTH = 0.7  # held-out stimuli by units, below which predictions are fewer operations than half a product of scatters
 
 Eigen = tuple[Tensor, Tensor, Tensor]  # values (…, N), vectors (…, N, N), which of them count (…, N)
 
@@ -76,8 +75,6 @@ class HeldOutUnits:
 
     def quadratic(self, weights: Tensor) -> Tensor:
         """Held-out variance (…, N_y) of the predictions of a map (…, N, N_y)."""
-        if self.responses is not None and self.responses.shape[-2] < _WORTH * weights.shape[-2]:
-            return (self.responses @ weights).square_().sum(dim=-2)
         return quadratic(self.scatter, weights if self.turned is None else self.turned @ weights)
 
 
