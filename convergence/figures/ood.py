@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,7 @@ def _layers_of(axes: Any, d: Divergence) -> None:
     if onset is not None:
         axes.axvline(d.depths[onset], color="0.6", lw=0.7, ls=":", zorder=0)
         text = f"the mean gap exceeds its null from {style.short(d.layers[onset], 20)} on"
-        paper = {"facecolor": "white", "linewidth": 0, "alpha": 0.8, "pad": 0.8}
-        axes.text(0.99, 0.06, text, transform=axes.transAxes, fontsize=6, color="0.35", ha="right", bbox=paper)
+        axes.set_title(text, loc="right", fontsize=6, color="0.35")  # above the panel: lines may run along its floor
 
 
 def _name_lowest(axes: Any, d: Divergence, lines: np.ndarray) -> None:
@@ -149,26 +149,26 @@ def _name_lowest(axes: Any, d: Divergence, lines: np.ndarray) -> None:
 def _correlation(table: pd.DataFrame, found: list[Divergence], folder: Path) -> list[Path]:
     with style.pyplot() as plt:
         figure, axes = plt.subplots(figsize=(style.COLUMN, 3.4))
-        reasons = {}
-        for d in found:
+        why_not = correlation(found[0]).reason  # a matter of shifts and accuracies: the same in both protocols
+        for d in [] if why_not else found:
             look, r = _LOOKS[d.protocol], correlation(d)
-            if r.reason:
-                reasons[d.protocol] = r.reason
-                continue
             axes.fill_between(d.depths, r.low, r.high, color=look["color"], alpha=0.15, linewidth=0)
             axes.plot(d.depths, r.pearson, lw=1.2, ms=3.5, clip_on=False, **look)
             axes.plot(d.depths, r.spearman, color=look["color"], lw=0.9, ls=":", marker="x", ms=3, clip_on=False)
-        axes.plot([], [], color="0.4", lw=0.9, ls=":", marker="x", ms=3, label="Spearman (solid: Pearson)")
-        axes.axhline(0, color="0.6", lw=0.6, zorder=0)
+        if why_not:
+            text = textwrap.fill(f"no correlation: {why_not}", 44)
+            axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=6.5)
+        else:
+            axes.plot([], [], color="0.4", lw=0.9, ls=":", marker="x", ms=3, label="Spearman (solid: Pearson)")
+            axes.axhline(0, color="0.6", lw=0.6, zorder=0)
         axes.set(ylim=(-1, 1))
         style.depth_axis(axes, _names(found[0]))
         axes.set_ylabel("correlation of alignment\nwith accuracy over shifts")
-        if reasons:
-            text = "\n".join(f"{_LOOKS[p]['label']}: no number, {reason}" for p, reason in reasons.items())
-            axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=6.5, wrap=True)
         handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=1, frameon=False, handlelength=2.4)
+        if handles:
+            figure.legend(handles, labels, loc="outside upper center", ncols=1, frameon=False, handlelength=2.4)
         d = found[0]
         pairs = f"{len(d.accuracy)} pair{'s' if len(d.accuracy) > 1 else ''}"
-        style.note(figure, table, "band: 95 % interval over shifts", f"{len(d.shifts)} shifts × {pairs}")
+        band = [] if why_not else ["band: 95 % interval over shifts"]
+        style.note(figure, table, *band, f"{len(d.shifts)} shifts × {pairs}")
         return style.save(figure, folder, "ood_correlation")
