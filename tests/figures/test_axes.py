@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from convergence import figures
 from convergence.figures import figure1, style
@@ -79,6 +80,26 @@ def test_points_of_training_are_told_by_a_colour_bar(drawn: dict[str, Any], tmp_
     figures.draw(training(), tmp_path)
     (bar,) = [axes for axes in drawn["training_profile"].axes if axes.get_ylabel() == "training (epochs)"]
     assert [label.get_text() for label in bar.get_yticklabels()] == ["0", "0.5", "1", "4", "10"]
+
+
+def test_what_is_said_of_three_shifts_lies_on_no_line_and_no_axis(drawn: dict[str, Any], tmp_path: Path) -> None:
+    three = {"edge": ("1",), "silhouette": ("1",), "cue-conflict": ("1",)}
+    rows = synthetic.ood(
+        lambda s, k, a: 0.79, lambda s, k: 0.5, layers=30, protocols=("refit", "transfer"), shifts=three
+    )
+    figures.draw(rows, tmp_path)
+    for axes in drawn["ood_profile"].axes:
+        (said,) = [text for text in texts(axes) if "exceeds its null" in text.get_text()]
+        assert not said.get_window_extent().overlaps(axes.bbox), "beside the panel, whose lines may be anywhere"
+    (axes,) = drawn["ood_correlation"].axes
+    (said,) = [text for text in texts(axes) if "too few" in text.get_text()]
+    box = said.get_window_extent()
+    assert axes.bbox.x0 < box.x0 < box.x1 < axes.bbox.x1
+    assert not axes.lines, "no line of zero behind the words"
+
+
+def texts(axes: Any) -> list[Text]:
+    return axes.findobj(Text)
 
 
 @pytest.mark.skipif(shutil.which("pdffonts") is None, reason="needs pdffonts (poppler-utils)")
