@@ -25,7 +25,7 @@ from convergence.alignment.moments.statistics import HeldOutUnits
 # Training correlations this close to 1 are 1 but for the rounding of two whitenings.
 _TIED = 1e-6
 # Canonical correlations down to this share of the largest do not come from a Gram matrix, which squares them.
-_SMALL = 1e-3
+_SMALL = 1e-2
 _CONSTANT = 1e-14  # a variate whose held-out variance is below this share of its weights' reach is constant
 
 
