@@ -31,7 +31,6 @@ _SAMPLE = 8  # images that the time for all is judged by
 _FITS = 150  # floating-point operations per unit cubed that one fold's decompositions and assignments take, about
 _RANKS = 2000  # operations that ordering takes per pair of stimuli, about
 _GRAM = 20  # the same per stimulus squared and unit of a pair that goes by Gram matrices
-HELD = 1.75  # bytes held for each that is counted: copies, buffers, gaps (measured by scripts/benchmark_memory.py)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Estimate:
     comparisons, networks, conditions : how many; conditions are sets of stimuli.
     images : forward passes.
     cache_bytes : that the responses, and the pixels that they are to, will take on disk.
-    memory_bytes : of moments, Gram matrices or a fold's responses, cut to the budget.
+    memory_bytes : that scoring will hold: moments, Gram matrices or a fold's responses, cut to the budget.
     process_bytes : that the whole process will hold at its peak: the program and what it has read, too.
     extraction_seconds, scoring_seconds : about.
     """
@@ -81,12 +80,12 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     UserError
         If what is asked for can't be done in the memory or on the disk that there is.
     """
-    room = budget.gigabytes(cfg.memory_gb, device) * 2**30
+    room = budget.counted(cfg.memory_gb, device) * 2**30
 
     def lasts(c: Comparison) -> str:
         return duration(_scoring_seconds(cfg, [c]))
 
-    memory = max(peak(cfg, c, room, budget.usable_on(device), lasts) for c in comparisons)
+    memory = budget.HELD * max(peak(cfg, c, room, budget.usable_on(device), lasts) for c in comparisons)
     wanted = {
         (n.key, images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
     }
@@ -118,7 +117,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         )
         + sum(pixels.values()),
         memory_bytes=memory,
-        process_bytes=max(most, now + (HELD * memory if device.type == "cpu" else 0.0)),
+        process_bytes=max(most, now + (memory if device.type == "cpu" else 0.0)),
         extraction_seconds=drawing + running,
         scoring_seconds=_scoring_seconds(cfg, comparisons),
     )

@@ -33,7 +33,7 @@ _ROW = 1000  # bytes of a row of the table, about
 
 
 def peak(cfg: Config, c: Comparison, room: float, limit: float, lasts: Callable[[Comparison], str]) -> float:
-    """Peak bytes of scoring, cut into tiles that fit ``room``; ``limit`` is what the device has at most.
+    """Peak bytes that scoring counts, cut into tiles that fit ``room``; ``limit`` is what the device has at most.
 
     Parameters
     ----------
@@ -150,8 +150,9 @@ def _refused(
 ) -> UserError:
     """A pair that can't be scored within the budget, with the ways out that work."""
     (cost, time), (room, limit), ways = needs, rooms, []
-    if cost < limit:
-        ways.append(f"give memory_gb={math.ceil(cost / 2**30 * 10) / 10:g}")
+    held, given = budget.HELD * cost / 2**30, budget.HELD * room / 2**30
+    if budget.HELD * cost < limit:
+        ways.append(f"give memory_gb={math.ceil(held * 10) / 10:g}")
     if any(network.units is Units.flatten for network in c.networks):
         ways.append("take one unit per channel (model.units=center or mean)")
     by_gram = [name for name, measure in MEASURES.items() if measure.gram]
@@ -162,8 +163,8 @@ def _refused(
     whose = "" if cfg.memory_gb is not None else ", half of what may be used"
     advice = " or ".join(filter(None, (", ".join(ways[:-1]), ways[-1])))
     return UserError(
-        f"scoring {pair[0]} × {pair[1]} ({widths[0]:,} × {widths[1]:,} units) of {c} takes {cost / 2**30:.3g} GiB, and "
-        f"about {time}; the budget is {room / 2**30:.3g} GiB (memory_gb{whose}): {advice}."
+        f"scoring {pair[0]} × {pair[1]} ({widths[0]:,} × {widths[1]:,} units) of {c} takes {held:.3g} GiB, and "
+        f"about {time}; the budget is {given:.3g} GiB (memory_gb{whose}): {advice}."
     )
 
 

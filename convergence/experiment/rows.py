@@ -45,7 +45,7 @@ def rows_of(
             "folds": cfg.metric.folds,
             "seed": cfg.metric.seed,
             "device": device,
-            "memory_gb": budget.gigabytes(cfg.memory_gb, device),
+            "memory_gb": budget.counted(cfg.memory_gb, device),
             "advance": advance,
         }
         if not comparison.conditions:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 _SHARE = 0.5  # of what may be used: the rest is for the networks, their images, and others
+HELD = 1.75  # bytes held for each that scoring counts: copies, buffers, gaps (scripts/benchmark_memory.py measures it)
 _UNKNOWN = 4 * 2**30
 _NO_LIMIT = 2**60  # how cgroups of version 1 spell it, about
 
@@ -21,6 +22,11 @@ def gigabytes(asked: float | None, device: torch.device) -> float:
     if asked is not None:
         return min(asked, usable_on(device) / 2**30) if device.type == "cuda" else asked
     return _SHARE * min(usable(), usable_on(device)) / 2**30
+
+
+def counted(asked: float | None, device: torch.device) -> float:
+    """GiB that scoring may count of the budget, so that what it holds stays within."""
+    return gigabytes(asked, device) / HELD
 
 
 def usable_on(device: torch.device) -> int:

@@ -77,7 +77,7 @@ def test_levels_that_do_not_fit_together_are_planned_and_scored_one_after_the_ot
     words = ("model.layers=[classifier]", "model.units=center", "axis=ood", "axis.protocols=[transfer]")
     words = (*(word for word in RUN[1:] if not word.startswith("axis.")), *words, "dataset.conditions=[uniform-noise]")
     said = []
-    for budget in ("1", "4e-5"):
+    for budget in ("1", "7e-5"):
         assert cli.main(["run", *words, f"output={tmp_path / budget}", f"memory_gb={budget}"]) == 0
         said.append(capsys.readouterr().out.split("results")[0])
     assert said[0] == said[1]

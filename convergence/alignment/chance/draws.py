@@ -53,12 +53,12 @@ def keeps(x: Representation, y: Representation, pairs: Sequence[Pair], folds: in
 
 
 def bytes_of_a_draw(x: Representation, y: Representation, pairs: Sequence[Pair], folds: int) -> dict[str, float]:
-    """Cross moments of all pairs, or rotations of all layers; and the scratch of the jobs at work."""
+    """Cross moments of all pairs, twice while they are parted, or rotations of all layers; and the jobs' scratch."""
     cross = [x.layers[a] * y.layers[b] for a, b in pairs]
     within = [side.layers[name] ** 2 for side, names in _sides(x, y, pairs) for name in names]
     threads = torch.get_num_threads()
     return {
-        "shuffle": _BYTES * (folds * sum(cross) + 12 * max(cross)),
+        "shuffle": _BYTES * (2 * folds * sum(cross) + 12 * max(cross)),
         "rotation": _BYTES * (sum(within) + threads * (2 * folds + 8) * max(*within, *cross)),
     }
 
