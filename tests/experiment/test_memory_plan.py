@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from convergence.commands import main as cli
+from convergence.experiment.estimate import duration
 
 RUN = [
     *(
@@ -81,3 +82,11 @@ def test_levels_that_do_not_fit_together_are_planned_and_scored_one_after_the_ot
         assert cli.main(["run", *words, f"output={tmp_path / budget}", f"memory_gb={budget}"]) == 0
         said.append(capsys.readouterr().out.split("results")[0])
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.1, "1 s"), (89, "89 s"), (600, "10 min"), (3 * 3600, "3.0 h"), (72 * 3600, "3 days"), (1.2e8, "1,389 days")],
+)
+def test_times_are_told_in_the_unit_that_people_would_take(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
