@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "convergence"
 author = "The authors of convergent-learning"
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["jupyter_execute", "_build"]
 html_theme = "furo"
 html_title = "convergence"
 html_static_path = ["_static"]
