@@ -31,9 +31,12 @@ _Advance = Callable[[int], None] | None
 Sides = tuple[Columns, Columns]
 
 
-def applies(widths: tuple[int, int], rows: int, metrics: Sequence[str]) -> bool:
-    """Whether a pair is scored from this side: more units than stimuli, and no metric that needs all correlations."""
-    return max(widths) > rows and bool(metrics) and all(find(metric).gram for metric in metrics)
+def applies(widths: tuple[int, int], positions: int, rows: int, metrics: Sequence[str]) -> bool:
+    """Whether a pair is scored from this side: more units than stimuli, and no metric that needs all correlations.
+
+    Units that are read at several positions of an image have as many samples, and go by moments.
+    """
+    return positions == 1 and max(widths) > rows and bool(metrics) and all(find(metric).gram for metric in metrics)
 
 
 def score(

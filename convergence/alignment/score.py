@@ -157,9 +157,7 @@ def _fitted(
     """Maps, fitted and scored: for each tile a table for each of the held-out sets."""
     budget, directions = options.memory_gb * 2**30, DIRECTIONS[options.directions]
     metrics = [MEASURES[name] for name in names]
-    by_gram = [
-        (a, b) for a, b in pairs if x.positions[a] == 1 and gram_side.applies((x.layers[a], y.layers[b]), x.rows, names)
-    ]
+    by_gram = [(a, b) for a, b in pairs if gram_side.applies((x.layers[a], y.layers[b]), x.positions[a], x.rows, names)]
     if by_gram:
         sets: Any = [(x, y), *others]
         more: Any = {"drawn": drawn, "device": options.device, "budget": budget, "advance": options.advance}

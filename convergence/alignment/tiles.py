@@ -45,7 +45,7 @@ def cost_of_pair(
     fitted, widths = [m.name for m in metrics if m.fitted], (x.layers[pair[0]], y.layers[pair[1]])
     if not any(find(m).applies(*widths, x.positions[pair[0]]) for m in fitted):
         return 0.0
-    if x.positions[pair[0]] == 1 and gram_side.applies(widths, x.rows, fitted):
+    if gram_side.applies(widths, x.positions[pair[0]], x.rows, fitted):
         return gram_side.cost([pair], x.rows, 2 * len(fitted), 1 + others, folds)
     return bytes_of_moments(x.layers, y.layers, [pair], folds, sets=1 + others)
 

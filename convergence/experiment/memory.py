@@ -157,7 +157,8 @@ def _refused(
         ways.append("take one unit per channel (model.units=center or mean)")
     by_gram = [name for name, measure in MEASURES.items() if measure.gram]
     shape: Any = (len(c.stimuli), 2 * len(by_gram), 1 + min(1, _others(cfg, c)), cfg.metric.folds)
-    if wide.applies(widths, len(c.stimuli), by_gram) and wide.cost([pair], *shape) <= room:
+    positions = sizes(c)[0][pair[0]][0]
+    if wide.applies(widths, positions, len(c.stimuli), by_gram) and wide.cost([pair], *shape) <= room:
         ways.append(f"score {' and '.join(by_gram)} alone (metric.names=[{','.join(by_gram)}])")
     ways.append("leave such layers out (model.layers)")
     whose = "" if cfg.memory_gb is not None else ", half of what may be used"
@@ -172,7 +173,7 @@ def parted(cfg: Config, c: Comparison, x: dict[str, int], y: dict[str, int]) -> 
     """Pairs whose maps are fitted from moments, and from Gram matrices."""
     fitted = [m for m in metrics_of(cfg) if find(m).fitted]
     positions = {label: one for label, (one, _) in sizes(c)[0].items()}
-    wide_ones = {(a, b) for a, b in c.pairs if positions[a] == 1 and wide.applies((x[a], y[b]), len(c.stimuli), fitted)}
+    wide_ones = {(a, b) for a, b in c.pairs if wide.applies((x[a], y[b]), positions[a], len(c.stimuli), fitted)}
     return [p for p in c.pairs if p not in wide_ones], [p for p in c.pairs if p in wide_ones]
 
 
