@@ -44,7 +44,7 @@ def profile(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 def layer_names(table: pd.DataFrame) -> dict[float, str]:
     """The corresponding layers' names by depth; empty where the two networks name theirs differently."""
     rows = tables.corresponding(table).drop_duplicates(["source_layer", "target_layer"])
-    if (rows.source_layer != rows.target_layer).any():
+    if not tables.named_alike(rows):
         return {}
     return dict(sorted(zip(rows.source_depth, rows.source_layer, strict=True)))
 

@@ -37,8 +37,8 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
             gain = "gain in score (held-out r)"
             axes.set_ylabel(f"{textwrap.fill(study, 34)}\n{gain}" if len(studies) > 1 else gain)
         names = {step.depth: step.layer for step in trained}
-        across = len(studies) > 1 or any(" × " in name for name in names.values())
-        style.depth_axis(panels[-1, 0], {} if across else names)
+        named = len(studies) == 1 and all(step.named_alike for step in trained)
+        style.depth_axis(panels[-1, 0], names if named else {})
         handles = sorted(panels[0, 0].get_legend_handles_labels()[0], key=lambda h: h.get_label() == _UNTRAINED)
         figure.legend(handles=handles, loc="outside upper center", frameon=False, handlelength=2.6)
         style.note(figure, tables.split(table)[0], _interval(trained))

@@ -101,8 +101,8 @@ def _profile(table: pd.DataFrame, found: list[Divergence], folder: Path) -> list
 
 
 def _names(d: Divergence) -> dict[float, str]:
-    """The layers' names by depth; none across architectures."""
-    return {} if any(" × " in layer for layer in d.layers) else dict(zip(map(float, d.depths), d.layers, strict=True))
+    """The layers' names by depth; none where the two networks name theirs differently."""
+    return dict(zip(map(float, d.depths), d.layers, strict=True)) if d.named_alike else {}
 
 
 def _layers_of(axes: Any, d: Divergence) -> None:

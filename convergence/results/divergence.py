@@ -37,7 +37,8 @@ class Divergence:
     metric, protocol : of what.
     shifts : names.
     analogues : those of them that only imitate the benchmark's images.
-    layers : names, from the first to the last; across architectures both, as ``a × b``.
+    layers : names, from the first to the last; where the two networks' differ both, as ``a × b``.
+    named_alike : whether they differ nowhere.
     depths : (layers,) relative.
     within : (folds, layers) alignment within distribution, mean over pairs of networks.
     beyond : (shifts, folds, layers) the same under each shift.
@@ -51,6 +52,7 @@ class Divergence:
     shifts: list[str]
     analogues: list[str]
     layers: list[str]
+    named_alike: bool
     depths: Array
     within: Array
     beyond: Array
@@ -185,6 +187,7 @@ def _divergence(metric: str, protocol: str, within: pd.DataFrame, shifted: pd.Da
         shifts=shifts,
         analogues=[name for name in shifts if (shifted[shifted.condition == name].level == ANALOGUE).all()],
         layers=list(layers.index),
+        named_alike=tables.named_alike(within),
         depths=layers.to_numpy(),
         within=inside[layers.index].to_numpy(),
         beyond=np.stack([outside.loc[name].to_numpy() for name in shifts]),

@@ -27,7 +27,8 @@ class Step:
     Attributes
     ----------
     study : data set and architectures.
-    layer, depth : its name (across architectures both, as ``a × b``) and relative depth.
+    layer, depth : its name (where the two networks' differ both, as ``a × b``) and relative depth.
+    named_alike : whether they do not differ.
     lower, upper : metrics of the two rungs.
     below, gain : mean score of the lower rung, and what the upper one adds.
     """
@@ -35,6 +36,7 @@ class Step:
     study: str
     layer: str
     depth: float
+    named_alike: bool
     lower: str
     upper: str
     below: float
@@ -70,7 +72,8 @@ def ladder(table: pd.DataFrame) -> list[Step]:
             sample = Sample(tuple(_ends(part, str(pair)) for pair in gains.index), gains.to_numpy())
             gain = networks_or_stimuli([sample], lambda value: value)
             below = float(means.loc[lower].to_numpy().mean())
-            steps.append(Step(str(study), str(layer), float(part.depth.iloc[0]), lower, upper, below, gain))
+            place = (str(study), str(layer), float(part.depth.iloc[0]), tables.named_alike(part))
+            steps.append(Step(*place, lower, upper, below, gain))
     return steps
 
 

@@ -97,6 +97,11 @@ def point(rows: pd.DataFrame, end: str) -> pd.Series:
     return rows[f"{end}_{'epoch' if epochs_known else 'step'}"].astype(float)
 
 
+def named_alike(rows: pd.DataFrame) -> bool:
+    """Whether the layers that are compared have one name each: the same in both networks."""
+    return bool((rows.source_layer == rows.target_layer).all())
+
+
 def layer_names(rows: pd.DataFrame) -> pd.Series:
     """The layer's name, or both names where they differ, in the order of x and y."""
     x, y = x_and_y(rows, "layer")

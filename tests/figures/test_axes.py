@@ -76,6 +76,16 @@ def test_across_architectures_the_axis_of_depth_has_numbers(drawn: dict[str, Any
     assert drawn["ladder"].axes[-1].get_xlabel() == style.DEPTH
 
 
+@pytest.mark.parametrize("rows", [depth, ood], ids=["depth", "ood"])
+def test_a_layer_may_be_named_as_two_would_be_and_keeps_its_place_on_the_axis(
+    rows: Callable[[], pd.DataFrame], drawn: dict[str, Any], tmp_path: Path
+) -> None:
+    odd = rows().replace({"net1": "a × b"})
+    figures.draw(odd, tmp_path)
+    for name in {"depth_profile", "ladder", "ood_profile", "ood_correlation"} & set(drawn):
+        assert ticks(drawn[name].axes[-1]) == ["net0", "a × b", "net2"], name
+
+
 def test_points_of_training_are_told_by_a_colour_bar(drawn: dict[str, Any], tmp_path: Path) -> None:
     figures.draw(training(), tmp_path)
     (bar,) = [axes for axes in drawn["training_profile"].axes if axes.get_ylabel() == "training (epochs)"]

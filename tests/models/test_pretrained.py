@@ -21,7 +21,7 @@ from convergence.stimuli.load import load
 from convergence.stimuli.options import Transform
 from convergence.system.errors import UserError
 
-SIZES = ("lite0", "lite1")
+SIZES = ("lite0", "lite1", "lite2")
 # What ImageNet calls what the photographs show, by the names of scikit-image's files.
 SHOWN = {
     "chelsea.png": {281, 282, 285},  # tabby, tiger cat, Egyptian cat

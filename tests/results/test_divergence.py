@@ -126,6 +126,7 @@ def made(beyond: np.ndarray, accuracy: np.ndarray | None = None) -> Divergence:
         shifts=[f"shift{i}" for i in range(shifts)],
         analogues=[],
         layers=[f"layer{i}" for i in range(layers)],
+        named_alike=True,
         depths=np.linspace(0, 1, layers),
         within=np.zeros(beyond.shape[1:]),
         beyond=beyond,
