@@ -36,7 +36,7 @@ from convergence.system.errors import UserError
 
 __all__ = ["COLUMNS", "DIRECTIONS", "VERSION", "rounds_of", "score", "transfer"]
 
-VERSION = 1  # of the scores: raise it whenever the same responses give other ones
+VERSION = 2  # of the scores: raise it whenever the same responses give other ones
 DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 _forced: list[bool] = []  # by tests
 # Singular values down to this share of the largest come from the Gram matrix, which squares their condition number
-# (1e-4 leaves eight digits); the weaker ones, often few, from a singular value decomposition of what is left.
+# (1e-4 leaves eight digits); the weaker ones, often few, from the Gram matrix of what is left.
 _STRONG = 1e-4
 _STEPS = 7
 _LEAST = 1e-5  # singular values down to this share of the largest are brought to 1 in so many steps
@@ -67,37 +67,29 @@ def _weights(least: float) -> tuple[float, float, float, float]:
     return a, b, c, min(1.0, least * (a + b * squared) / (1 + c * squared))
 
 
-def exact(cross: Tensor) -> Tensor:
-    """Polar factors of (…, N_x, N_y), one by one."""
+def exact(cross: Tensor, noise: Tensor) -> Tensor:
+    """Polar factors of (…, N_x, N_y), one by one, of their singular values above ``noise`` (…,)."""
     if cross.numel() == 0:  # a layer without live units
         return torch.zeros_like(cross)
-    factors = [_exact(one) for one in cross.reshape(-1, *cross.shape[-2:])]
-    return torch.stack(factors).view_as(cross) if factors else torch.zeros_like(cross)
+    floors = noise.expand(cross.shape[:-2]).flatten().tolist()
+    factors = [_exact(*one) for one in zip(cross.reshape(-1, *cross.shape[-2:]), floors, strict=True)]
+    return torch.stack(factors).view_as(cross)
 
 
-def _exact(cross: Tensor) -> Tensor:
+def _exact(cross: Tensor, noise: float) -> Tensor:
     """Of one matrix, its wider side first made the columns."""
-    if 0 in cross.shape:
-        return torch.zeros_like(cross)
     if cross.shape[0] < cross.shape[1]:
-        return _exact(cross.T).T
+        return _exact(cross.T, noise).T
     squares, right = torch.linalg.eigh(cross.T @ cross)
-    if not squares[-1] > 0:
-        return torch.zeros_like(cross)
-    weak = int((squares < _STRONG**2 * squares[-1]).sum())
-    if weak > len(squares) // 2:
-        return _polar(cross, float(squares[-1].clamp_min(0).sqrt()))
+    largest = float(squares[-1].clamp_min(0).sqrt())
+    floor = max(noise, len(cross) * torch.finfo(cross.dtype).eps * largest, 1e-12 * largest)
+    weak = int((squares <= max(floor, _STRONG * largest) ** 2).sum())
     mapped = cross @ right
     left = mapped[:, weak:] / squares[weak:].sqrt()
     polar = left @ right[:, weak:].T
-    if weak:
-        rest = mapped[:, :weak] - left @ (left.T @ mapped[:, :weak])
-        polar += _polar(rest, float(squares[-1].sqrt())) @ right[:, :weak].T
+    rest = mapped[:, :weak] - left @ (left.T @ mapped[:, :weak])
+    if float(rest.norm()) > floor:
+        squares, turn = torch.linalg.eigh(rest.T @ rest)
+        first = int((squares <= floor**2).sum())
+        polar += (rest @ turn[:, first:] / squares[first:].sqrt()) @ (right[:, :weak] @ turn[:, first:]).T
     return polar
-
-
-def _polar(cross: Tensor, largest: float) -> Tensor:
-    """U Vᵀ on the numerical range: singular values lost in the rounding of ``largest`` carry no evidence."""
-    left, values, right = torch.linalg.svd(cross, full_matrices=False)
-    floor = max(1e-12, len(cross) * torch.finfo(cross.dtype).eps)
-    return (left * (values > floor * largest)) @ right

@@ -30,7 +30,12 @@ def fit(training: Training) -> Isometry:
     """The partial isometry that maximises <XW, Y>."""
     if polar.by_products(training.cross) and not training.exact:
         return Isometry(*polar.iterated(training.cross))
-    return Isometry(polar.exact(training.cross))
+    x, y = training.source, training.target
+    # What rounding of either layer adds to the cross scatter, at most.
+    noise = (x.rounding * y.variance.sum(-1, keepdim=True)).sqrt() + (
+        y.rounding * x.variance.sum(-1, keepdim=True)
+    ).sqrt()
+    return Isometry(polar.exact(training.cross, noise.squeeze(-1)))
 
 
 def reverse(isometry: Isometry) -> Isometry:

@@ -48,6 +48,7 @@ class Representation(Protocol):
 class Side:
     """Moments of one network's layers: shift (N,), sums (K, N) and products (K, N, N) of shifted responses.
 
+    ``single`` : all responses that were read are float32 numbers, in whatever type.
     ``ceiling`` (N,) : what the noise of repeated responses allows, of the layers where that is known.
     ``responses`` (K, T, N) : the shifted responses themselves, where they are kept; zeros fill up smaller folds.
     """
@@ -55,6 +56,7 @@ class Side:
     shift: dict[str, Tensor]
     sums: dict[str, Tensor]
     products: dict[str, Tensor]
+    single: dict[str, bool]
     ceiling: dict[str, Tensor] = field(default_factory=dict)
     responses: dict[str, Tensor] = field(default_factory=dict)
 
@@ -212,6 +214,7 @@ class _Columns:
             shift=shift,
             sums={n: zeros(folds, widths[n]) for n in self.names},
             products={n: zeros(folds, widths[n], widths[n]) for n in self.names},
+            single=dict.fromkeys(self.names, True),
             ceiling=ceilings(self.source, self.names, device),
         )
 
@@ -226,6 +229,7 @@ class _Columns:
         order = order.to(device)
         for name, columns in self.slices.items():
             block[:, columns] = responses[name].to(device)[order].reshape(len(block), -1)
+            side.single[name] = side.single[name] and are_single(responses[name])
         block -= torch.cat([side.shift[name] for name in self.names])
         # A sum is finite only if all its terms are: one cheap reduction, and the search only where it fails.
         if not bool(torch.isfinite(block.sum())):
@@ -247,6 +251,11 @@ class _Columns:
     def keep(self, side: Side, k: int, start: int, rows: Tensor) -> None:
         for name, columns in self.slices.items():
             side.responses[name][k, start : start + len(rows)] = rows[:, columns]
+
+
+def are_single(responses: Tensor) -> bool:
+    """Whether all of them are float32 numbers."""
+    return responses.dtype != torch.float64 or bool((responses.float() == responses).all())
 
 
 def check_finite(name: str, responses: Tensor, start: int) -> None:

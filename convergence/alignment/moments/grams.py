@@ -14,8 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from convergence.alignment.moments.accumulate import Representation, check_finite
-from convergence.alignment.moments.statistics import TrainingUnits, alive, others
+from convergence.alignment.moments.accumulate import Representation, are_single, check_finite
+from convergence.alignment.moments.statistics import TrainingUnits, alive, in_range, others, power, rounding
 
 
 class Columns(Representation, Protocol):
@@ -34,11 +34,13 @@ class Gram:
     products : S times (M, M) of shifted responses: of a set's stimuli with those of the first.
     live : (K, N) bool, units whose training variance is not numerically zero, per held-out fold.
     varies : S times (K, N), those of them that are not constant in the held-out fold.
+    rounding : (K,) variance that rounding of responses may add, over all units.
     """
 
     products: list[Tensor]
     live: Tensor
     varies: list[Tensor]
+    rounding: Tensor
 
 
 @dataclass
@@ -48,11 +50,13 @@ class Reduced:
     Attributes
     ----------
     values : (r,) eigenvalues of the training scatter, on its numerical range.
+    rounding : () variance that rounding of responses may add, over all units.
     train : (n, r) coordinates of the training stimuli; their scatter is diagonal.
     tests : S times (m, r) of the held-out stimuli of each set.
     """
 
     values: Tensor
+    rounding: Tensor
     train: Tensor
     tests: list[Tensor]
 
@@ -63,7 +67,8 @@ class Reduced:
         values, there = self.values.view(*lead, r), torch.ones(*lead, r, dtype=torch.bool, device=self.values.device)
         identity = torch.eye(r, dtype=values.dtype, device=values.device).view(*lead, r, r)
         n = torch.full((*lead, 1), len(self.train), dtype=values.dtype, device=values.device)
-        return TrainingUnits(n, torch.zeros_like(values), values, there, None, (values, identity, there))
+        noise = self.rounding.view(*lead, 1)
+        return TrainingUnits(n, torch.zeros_like(values), values, there, noise, None, (values, identity, there))
 
 
 def blocks(
@@ -101,17 +106,21 @@ def accumulate(sources: Sequence[Columns], name: str, fold: Tensor, *, device: t
     products = [torch.zeros(len(fold), len(fold), dtype=torch.float64, device=device) for _ in sources]
     live = torch.empty(folds, units, dtype=torch.bool, device=device)
     varies = [torch.empty_like(live) for _ in sources]
+    total, single = torch.zeros(folds, dtype=torch.float64, device=device), True
     for where, parts, first in blocks(sources, name, width, device):
         sums, squares = member @ parts[0], member @ parts[0].square()
         n, mean = held.sum() - held, others(sums[None], range(folds))[0]
         mean = mean / n
-        live[:, where] = alive(others(squares[None], range(folds))[0] - n * mean.square(), n, mean, first)
+        variance = others(squares[None], range(folds))[0] - n * mean.square()
+        live[:, where] = alive(variance, n, mean, first)
+        total += power(variance * live[:, where], n, (mean + first) * live[:, where])
+        single = single and are_single(parts[0] + first)
         for block, product, constant in zip(parts, products, varies, strict=True):
             product.addmm_(block, parts[0].T)
             mean = member @ block / held
             test = member @ block.square() - held * mean.square()
             constant[:, where] = alive(test, held, mean, first) & live[:, where]
-    return Gram(products, live, varies)
+    return Gram(products, live, varies, rounding(total, torch.tensor(single, device=device)))
 
 
 def reduced(gram: Gram, fold: Tensor, k: int) -> Reduced:
@@ -121,8 +130,8 @@ def reduced(gram: Gram, fold: Tensor, k: int) -> Reduced:
     means = raw.mean(dim=0)
     train = raw - means[:, None] - means + means.mean()
     values, vectors = torch.linalg.eigh(train)
-    size = max(len(train), gram.live.shape[1])
-    kept = values > size * torch.finfo(values.dtype).eps * values.amax().clamp_min(0)
+    n = torch.tensor(len(train), device=values.device)
+    kept = in_range(values, gram.rounding[k], n, gram.live.shape[1])
     values, vectors = values[kept], vectors[:, kept]
     scale = values.sqrt()
     tests = []
@@ -130,4 +139,4 @@ def reduced(gram: Gram, fold: Tensor, k: int) -> Reduced:
         cross = products[fold == k][:, fold != k]
         cross = cross - cross.mean(dim=1, keepdim=True) - means + means.mean()
         tests.append(cross @ vectors / scale)
-    return Reduced(values, vectors * scale, tests)
+    return Reduced(values, gram.rounding[k], vectors * scale, tests)

@@ -19,6 +19,9 @@ from convergence.alignment.moments.accumulate import Side
 
 # A unit is dead when its spread is below this share of its level: float32 rounding of a constant stays below it.
 _DEAD = 1e-6
+# Rounding adds less than this share of its level to a response that is a float32 number (as all are that a network in
+# float32 gives, in whatever type they come), and to another.
+_SINGLE, _DOUBLE = 1e-7, 1e-15
 _BLOCK = 64  # units: below it, halving a matrix product costs more than it saves
 _LARGE = 2**26  # multiplications from which halving pays on a CPU
 
@@ -34,6 +37,7 @@ class TrainingUnits:
     n : (…, 1) samples.
     mean, variance : (…, N); the variance is Σ (x - m)², 0 for dead units.
     live : (…, N) bool.
+    rounding : (…, 1) variance that rounding of responses may add, over all units; weaker directions are no evidence.
     scatter : (…, N, N) Σ (x - m)(x - m)ᵀ; None where only single units are known.
     eigen : eigenvalues and eigenvectors of the scatter, and which are in its numerical range.
     """
@@ -42,6 +46,7 @@ class TrainingUnits:
     mean: Tensor
     variance: Tensor
     live: Tensor
+    rounding: Tensor
     scatter: Tensor | None = None
     eigen: Eigen | None = None
 
@@ -99,6 +104,9 @@ class Layers:
         scatter = _about(others(products, held), self.mean, self.mean, self.n_train)
         self.live = alive(scatter.diagonal(dim1=-2, dim2=-1), self.n_train, self.mean, self.shift)
         self.scatter = _masked(scatter, self.live, self.live)
+        variance, level = self.scatter.diagonal(dim1=-2, dim2=-1), (self.mean + self.shift) * self.live
+        single = torch.tensor([[side.single[name]] for name in names], device=products.device)
+        self.rounding = rounding(power(variance, self.n_train, level), single)[..., None]
         self.ceiling = _stacked(side.ceiling, names)[:, None] if names[0] in side.ceiling else None
         self.eigen: Eigen | None = None
         found = [self._held_out(other, names) for other in sets]
@@ -125,16 +133,15 @@ class Layers:
         rank = min(values.shape[-1], self.most_train - 1)
         if 0 < rank < values.shape[-1]:
             values, vectors = values[..., -rank:], vectors[..., -rank:].contiguous()
-        size = self.n_train.clamp_min(self.scatter.shape[-1]) * torch.finfo(values.dtype).eps
-        self.eigen = values, vectors, values > size * values.amax(dim=-1, keepdim=True).clamp_min(0)
+        self.eigen = values, vectors, in_range(values, self.rounding, self.n_train, self.scatter.shape[-1])
 
     def training(self, index: Tensor | None) -> TrainingUnits:
         """Layers ``index`` (P,), or the only one: statistics (P, F, 1, …)."""
         eigen = None if self.eigen is None else tuple(_picked(part, index).unsqueeze(2) for part in self.eigen)
         scatter = _picked(self.scatter, index).unsqueeze(2)
-        mean, live = (_picked(part, index).unsqueeze(2) for part in (self.mean, self.live))
+        mean, live, noise = (_picked(part, index).unsqueeze(2) for part in (self.mean, self.live, self.rounding))
         variance = scatter.diagonal(dim1=-2, dim2=-1)
-        return TrainingUnits(self.n_train[:, None], mean, variance, live, scatter, eigen)  # type: ignore[arg-type]
+        return TrainingUnits(self.n_train[:, None], mean, variance, live, noise, scatter, eigen)  # type: ignore[arg-type]
 
     def held_out(self, index: Tensor | None) -> HeldOutUnits:
         """The same layers held out: statistics (P, F, sets, …)."""
@@ -191,6 +198,25 @@ def alive(scatter: Tensor, n: Tensor | int, mean: Tensor, shift: Tensor) -> Tens
     """Spread above rounding: compared with the unit's level and with its distance from the shift."""
     level = (mean + shift).square() + mean.square()
     return scatter > n * _DEAD**2 * level
+
+
+def power(variance: Tensor, n: Tensor, level: Tensor) -> Tensor:
+    """Mean square of a response, Σ over live units of (…, N): their scatter and their mean; dead ones have zeros."""
+    return (variance / n + level.square()).sum(dim=-1)
+
+
+def rounding(total: Tensor, single: Tensor) -> Tensor:
+    """Variance that rounding may add to responses of this power: to float32 numbers, or to others.
+
+    It is of all units together, so that a rotation of them does not change it.
+    """
+    return total * torch.where(single, _SINGLE, _DOUBLE) ** 2
+
+
+def in_range(values: Tensor, noise: Tensor | float, n: Tensor, units: int) -> Tensor:
+    """Which eigenvalues (…, r) of the scatter of n samples are more than what rounding may add to responses, or to the scatter."""
+    lost = n.clamp_min(units) * torch.finfo(values.dtype).eps * values.amax(dim=-1, keepdim=True).clamp_min(0)
+    return values > torch.maximum(lost, noise * (n / units).clamp_min(1))
 
 
 def quadratic(scatter: Tensor, weights: Tensor) -> Tensor:
