@@ -214,7 +214,7 @@ def rounding(total: Tensor, single: Tensor) -> Tensor:
 
 
 def in_range(values: Tensor, noise: Tensor | float, n: Tensor, units: int) -> Tensor:
-    """Which eigenvalues (…, r) of the scatter of n samples are more than what rounding may add to responses, or to the scatter."""
+    """Which eigenvalues (…, r) of the scatter of n samples are above the rounding of responses and of the scatter."""
     lost = n.clamp_min(units) * torch.finfo(values.dtype).eps * values.amax(dim=-1, keepdim=True).clamp_min(0)
     return values > torch.maximum(lost, noise * (n / units).clamp_min(1))
 
