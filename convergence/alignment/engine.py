@@ -19,6 +19,7 @@ from torch import Tensor
 from convergence.alignment.metrics.metric import HeldOut, Metric, Training
 from convergence.alignment.moments.accumulate import Moments, Pair
 from convergence.alignment.moments.statistics import HeldOutUnits, Layers, TrainingUnits, cross_scatters
+from convergence.system.memory import ease
 
 T = TypeVar("T")
 Found = dict[tuple[str, str], Tensor]  # by metric and direction: (pairs, folds, variants, 6), see Scores.stacked
@@ -205,7 +206,7 @@ def workers(device: torch.device) -> Iterator[Executor | None]:
 def in_order(jobs: Sequence[tuple[int, Callable[[], T]]], pool: Executor | None) -> Iterator[T]:
     """Results of the jobs, the longest first, so that no thread is left alone with one at the end."""
     longest = [job for _, job in sorted(jobs, key=lambda job: -job[0])]
-    if pool is None:
-        yield from (job() for job in longest)
-    else:
-        yield from (future.result() for future in [pool.submit(job) for job in longest])
+    found = (job() for job in longest) if pool is None else pool.map(lambda job: job(), longest)
+    for one in found:
+        yield one
+        ease()

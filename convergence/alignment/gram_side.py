@@ -7,7 +7,7 @@ matrix P (held-out × training stimuli); predictions P Y are made for blocks of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -78,6 +78,11 @@ def cost(pairs: Sequence[Pair], rows: int, maps: int, sets: int = 1, folds: int 
     """Peak bytes: Gram matrices and coordinates at every fold of each layer, and each map of all folds."""
     layers = len({a for a, _ in pairs}) + len({b for _, b in pairs})
     return _BYTES * rows**2 * ((folds + sets + 1) * layers + maps * len(pairs) * sets + 2)
+
+
+def bytes_of_blocks(widths: Iterable[int], rows: int, sets: int, folds: int, budget: float) -> float:
+    """Of the units that are read at a time, with their predictions: a quarter of the budget, at most 256 MiB."""
+    return min(budget / 4, 2**28, 4 * _BYTES * (rows * sets + -(-rows // folds)) * max(widths, default=0))
 
 
 def _tiles(pairs: Sequence[Pair], rows: int, maps: int, sets: int, folds: int, budget: float) -> Iterator[list[Pair]]:

@@ -28,15 +28,17 @@ from convergence.alignment.engine import Tile, workers
 from convergence.alignment.metrics import catalogue
 from convergence.alignment.metrics.catalogue import MEASURES, METRICS
 from convergence.alignment.metrics.metric import Metric
-from convergence.alignment.moments.accumulate import Moments, Pair, Representation, accumulate
+from convergence.alignment.moments.accumulate import Pair, Representation, accumulate
 from convergence.alignment.rows import COLUMNS
 from convergence.alignment.tiles import bytes_of_moments, cost_of_pair, halving, sets_at_once, tiles
 from convergence.alignment.tiles import chunk as chunk_of
 from convergence.system.errors import UserError
+from convergence.system.memory import give_back, within
 
 __all__ = ["COLUMNS", "DIRECTIONS", "VERSION", "rounds_of", "score", "transfer"]
 
 VERSION = 2  # of the scores: raise it whenever the same responses give other ones
+_HOLES = 1.25  # times the budget: where more is held, holes are given back
 DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
 
 
@@ -77,7 +79,9 @@ def score(x: Representation, y: Representation, pairs: Sequence[Pair], **options
     UserError
         If x and y have different stimuli, a response is not finite, folds are too small, or no pair can be scored.
     """
-    return _score(x, y, (), pairs, Options(**options))[0]
+    found = Options(**options)
+    with within(_HOLES * found.memory_gb * 2**30):
+        return _score(x, y, (), pairs, found)[0]
 
 
 def transfer(
@@ -102,7 +106,9 @@ def transfer(
     """
     if options.get("null") is not None:
         raise TypeError("a transfer has no null")
-    return _score(x, y, others, pairs, Options(**options))
+    found = Options(**options)
+    with within(_HOLES * found.memory_gb * 2**30):
+        return _score(x, y, others, pairs, found)
 
 
 def _score(
@@ -177,14 +183,12 @@ def _fitted(
         size = 8.0 * 2 * (1 + len(others)) * options.folds * samples * sum(widths)
         return size if samples <= max(widths) and cost(tile) + size <= budget else 0.0
 
-    def accumulated(tile: list[Pair]) -> tuple[int, Moments, list[Moments]]:
-        step = options.chunk or chunk_of(x, y, tile, budget)
-        how: Any = {"device": options.device, "chunk": step, "keep": kept(tile) > 0}
-        moments = accumulate(x, y, tile, fold, **how)
-        more = [accumulate(a, b, tile, fold, **how, origin=moments) for a, b in others]
-        return step, moments, more
-
-    for pairs_of_tile, (step, moments, held_out) in halving(accumulated, tiles(x, y, by_moments, cost, budget), x, y):
+    def scored(pairs_of_tile: list[Pair]) -> list[pd.DataFrame]:
+        step = options.chunk or chunk_of(x, y, pairs_of_tile, budget)
+        how: Any = {"device": options.device, "chunk": step, "keep": kept(pairs_of_tile) > 0}
+        moments = accumulate(x, y, pairs_of_tile, fold, **how)
+        held_out = [accumulate(a, b, pairs_of_tile, fold, **how, origin=moments) for a, b in others]
+        give_back()  # of the chunks
         left = budget - kept(pairs_of_tile)
         room = max(f for f in range(1, options.folds + 1) if f == 1 or cost(pairs_of_tile, f) <= left)
         at_once = options.folds if drawn is not None else room
@@ -198,7 +202,10 @@ def _fitted(
                     advance = options.advance
                     more = {"budget": left - cost(pairs_of_tile), "chunk": step, "pool": pool, "advance": advance}
                     draws.draw(drawn, x, y, tile, fold, directions=directions, **more)
-        yield [rows.in_catalogue_order(pd.concat(tables)) for tables in zip(*parts, strict=True)]
+        return [rows.in_catalogue_order(pd.concat(tables)) for tables in zip(*parts, strict=True)]
+
+    # Nothing of a tile is held while the next one is worked on.
+    yield from (tables for _, tables in halving(scored, tiles(x, y, by_moments, cost, budget), x, y))
 
 
 def _read_off(

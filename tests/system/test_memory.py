@@ -36,3 +36,24 @@ def test_what_is_freed_is_used_again_without_the_kernel_here_and_in_child_proces
     freed = faults("")
     assert faults(_KEEP) < freed / 10
     assert faults(_PARENT, _FAULTS.format(setup="")) < freed / 10
+
+
+_HOLES = """
+from convergence.system.budget import held
+from convergence.system.memory import ease, keep_memory, within
+keep_memory()
+with within({room}):
+    blocks = [b'x' * (2**20 + n) for n in range(200)]
+    del blocks[::2]  # holes
+    ease()
+    print(held()[0])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
+def test_where_memory_is_short_what_is_freed_goes_back_to_the_kernel() -> None:
+    short, ample = (
+        int(subprocess.run([sys.executable, "-c", _HOLES.format(room=room)], check=True, capture_output=True).stdout)
+        for room in (2**24, 2**40)
+    )
+    assert ample - short > 2**25
