@@ -85,8 +85,8 @@ def peak(cfg: Config, c: Comparison, room: float, limit: float, lasts: Callable[
                 widths, time = (x.layers[pair[0]], y.layers[pair[1]]), lasts(replace(c, pairs=(pair,)))
                 raise _refused(cfg, c, pair, widths, (cost([pair]), time), (room, limit))
         if cost is of_grams:
-            widths = [w for a, b in scored for w in (x.layers[a], y.layers[b])]
-            read = wide.bytes_of_blocks(widths, len(c.stimuli), sets, cfg.metric.folds, room)
+            units_of = [w for a, b in scored for w in (x.layers[a], y.layers[b])]
+            read = wide.bytes_of_blocks(units_of, len(c.stimuli), sets, cfg.metric.folds, room)
             needs += [min(room, cost(scored)) + read] if scored else []
             continue
         for tile in tiles(x, y, scored, cost, room):
