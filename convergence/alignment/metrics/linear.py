@@ -75,7 +75,7 @@ def least_gcv(values: Tensor, kept: Tensor, energy: Tensor, total: Tensor, n: Te
 def score(ridge: Ridge, held_out: HeldOut) -> scores.Scores:
     """Its scores on held-out statistics, with the penalty."""
     if held_out.in_step and held_out.few:
-        found = scores.along(ridge.directions, ridge.coefficients, held_out)
+        found = scores.along((ridge.directions, ridge.coefficients), held_out)
     else:
         found = scores.dense(ridge.weights, held_out)
     return replace(found, penalty=ridge.penalty)

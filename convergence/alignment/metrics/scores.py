@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,6 +73,8 @@ class Sums:
 
 def dense(weights: Tensor, held_out: HeldOut) -> Scores:
     """Scores of a dense map (…, N_x, N_y): X W predicts Y."""
+    if held_out.in_step and held_out.few:
+        return along((weights,), held_out)
     source, target, cross = held_out.source, held_out.target, held_out.cross
     return summed(
         covariance=(weights * cross).sum(dim=-2),
@@ -84,17 +87,22 @@ def dense(weights: Tensor, held_out: HeldOut) -> Scores:
     ).scores
 
 
-def along(directions: Tensor, coefficients: Tensor, held_out: HeldOut) -> Scores:
-    """Scores of a map (…, r, N_y) from orthonormal directions (…, N_x, r), by its predictions of kept responses."""
+def along(maps: Sequence[Tensor], held_out: HeldOut) -> Scores:
+    """Scores of the product of maps, by its predictions of kept responses; all but the last are orthonormal.
+
+    That is fewer products than by :func:`dense` where the responses are fewer than the source has units.
+    """
     source, target = held_out.source, held_out.target
     assert source.responses is not None
     assert target.responses is not None
-    predicted = (source.responses @ directions) @ coefficients
+    predicted, shift = source.responses, source.shift[..., None, :]
+    for part in maps:
+        predicted, shift = predicted @ part, shift @ part
     return summed(
         covariance=(predicted * target.responses).sum(dim=-2),
         variance=predicted.square_().sum(dim=-2),
-        reach=coefficients.square().sum(dim=-2) * _reach(source),
-        shift=((source.shift[..., None, :] @ directions) @ coefficients).squeeze(-2),
+        reach=maps[-1].square().sum(dim=-2) * _reach(source),
+        shift=shift.squeeze(-2),
         target=(target.variance, target.shift, target.varies),
         ceiling=target.ceiling,
         n=target.n,
