@@ -4,8 +4,9 @@
     python scripts/benchmark_estimate.py --only default ood --data FOLDER
 
 Each run is a process of its own with a cache of its own. Networks are trained before the clock starts: the plan does
-not count training. Time is that of the run without its imports; disk is what its cache holds of responses and pixels;
-memory is what its peak grew by, which beside the scoring includes the networks and a batch's activations.
+not count training. Time is that of the run without its imports, and judging what the plan itself took of it; disk is
+what its cache holds of responses and pixels; memory is what its peak grew by, which beside the scoring includes the
+networks and a batch's activations.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ def measure(words: list[str]) -> dict[str, tuple[float, float]]:
     kept = [p for kind in ("activations", "pixels") for p in (Path(cfg.cache) / kind).rglob("*") if p.is_file()]
     return {
         "time": (said.seconds, taken),
+        "judging": (judging, taken),
         "disk": (said.cache_bytes, sum(p.stat().st_size for p in kept)),
         "memory": (said.memory_bytes, _peak() - before),
     }
@@ -90,13 +92,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=list(RUNS), choices=list(RUNS))
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cpu", action="store_true", help="CPU seconds, for a machine that others use too")
     parser.add_argument("--words", nargs="*", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.cpu:
+        time.perf_counter = time.process_time
     if options.words:
         print(json.dumps(measure(options.words)))
         return
-    print("said / taken      time, s              disk, MiB            memory, MiB")
+    print("said / taken      time, s              judging / taken, s     disk, MiB            memory, MiB")
     for name in options.only:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
@@ -109,7 +114,15 @@ def main() -> None:
                 "progress=false",
                 "device=cpu",
             ]
-            command = [sys.executable, __file__, "--threads", str(options.threads), "--words", *words]
+            command = [
+                sys.executable,
+                __file__,
+                "--threads",
+                str(options.threads),
+                *["--cpu"] * options.cpu,
+                "--words",
+                *words,
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 print(f"{name:<14}failed: {done.stderr.strip().splitlines()[-1]}", flush=True)
@@ -117,7 +130,7 @@ def main() -> None:
             found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
             cells = []
             for what, (said, taken) in found.items():
-                unit = 1 if what == "time" else 2**20
+                unit = 1 if what in ("time", "judging") else 2**20
                 ratio = f"{said / taken:.2f}" if taken else "–"
                 cells.append(f"{said / unit:7.1f} / {taken / unit:<7.1f}{ratio:>5}")
             print(f"{name:<14}" + " ".join(cells), flush=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,27 +12,28 @@ from typing import Any
 
 import torch
 
+from convergence.activations.cache import Entry
 from convergence.activations.extract import entry_of, values_per_stimulus
-from convergence.activations.forward import on_device
-from convergence.activations.loading import batch_for
+from convergence.activations.forward import forward, on_device
+from convergence.activations.loading import Loader, batch_for, pixels_entry
 from convergence.alignment.chance import null as nulls
-from convergence.alignment.metrics.catalogue import find
 from convergence.axes.comparison import Comparison
-from convergence.axes.options import OodConfig
+from convergence.axes.options import Protocol
+from convergence.experiment import pilot
 from convergence.experiment.config import Config
 from convergence.experiment.folder import metrics_of
-from convergence.experiment.memory import in_fold, parted, peak, sizes
+from convergence.experiment.memory import peak, sizes
 from convergence.experiment.representations import is_kept
-from convergence.models.memory_layout import layout
+from convergence.experiment.rows import protocols_of
 from convergence.models.network import Network
 from convergence.models.recordings.recording import Recording
 from convergence.stimuli.base import Stimuli
 from convergence.system import budget
 
-_SAMPLE = 8  # images that the time for all is judged by
-_FITS = 150  # floating-point operations per unit cubed that one fold's decompositions and assignments take, about
-_RANKS = 2000  # operations that ordering takes per pair of stimuli, about
-_GRAM = 20  # the same per stimulus squared and unit of a pair that goes by Gram matrices
+_LOOK = 0.05  # seconds for which images of a set are drawn, about, to judge the time for all
+_MOST = 64  # of them at most
+_ROOM = 1.0  # GiB that any piece of the scoring fits into that is timed
+_SPEND = 1.5  # seconds that judging the time of scoring may take, about
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Estimate:
     cache_bytes : that the responses, and the pixels that they are to, will take on disk.
     memory_bytes : that scoring will hold: moments, Gram matrices or a fold's responses, cut to the budget.
     process_bytes : that the whole process will hold at its peak: the program and what it has read, too.
-    extraction_seconds, scoring_seconds : about.
+    extraction_seconds, scoring_seconds : about; judged by doing a little of both. Networks are trained by now.
     """
 
     comparisons: int
@@ -73,7 +76,7 @@ class Estimate:
 
 
 def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.device) -> Estimate:
-    """Judged by a few images of each kind and by the widths of the layers; nothing is written.
+    """Judged by a few images of each kind and a few layers of each width; nothing of it is kept.
 
     Raises
     ------
@@ -83,27 +86,22 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     room = budget.counted(cfg.memory_gb, device) * 2**30
 
     def lasts(c: Comparison) -> str:
-        return duration(_scoring_seconds(cfg, [c]))
+        return duration(_scoring_seconds(cfg, [c], device))
 
     memory = budget.HELD * max(peak(cfg, c, room, budget.usable_on(device), lasts) for c in comparisons)
     wanted = {
         (n.key, images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
     }
-    missing = [
-        (network, images)
-        for network, images in wanted.values()
-        if not isinstance(network, Recording) and not entry_of(network, images, Path(cfg.cache), device).is_finished
-    ]
-    sets = {images.fingerprint: images for _, images in missing}
-    forward = _passes(missing, device, cfg.batch_size)
-    drawing = sum(_seconds_per_image(images) * len(images) for images in sets.values())
-    running = sum(forward[n.model].seconds * len(images) for n, images in missing)
+    cache = Path(cfg.cache)
+    asked = [(n, images) for n, images in wanted.values() if not isinstance(n, Recording)]
+    entries = [entry_of(n, images, cache, device) for n, images in asked]
+    there = [entry for entry in entries if entry.is_finished]
+    missing = [one for one, entry in zip(asked, entries, strict=True) if not entry.is_finished]
+    passes = _passes(missing, device, cfg.batch_size)
+    running = sum(passes[n.model].building + passes[n.model].seconds * len(images) for n, images in missing)
     # Networks that see images in the same way share their pixels.
-    pixels = {
-        (images.fingerprint, n.preprocess.geometry()): forward[n.model].input_bytes * len(images)
-        for n, images in missing
-        if not images.at_hand
-    }
+    ways = {(images.fingerprint, n.preprocess.geometry()): (n, images) for n, images in missing}
+    new = [(n, i) for n, i in ways.values() if not pixels_entry(n.preprocess, i, cache).folder.exists()]
     now, most = budget.held()  # with the networks that were tried, the recordings and the images that are at hand
     return Estimate(
         comparisons=len(comparisons),
@@ -113,82 +111,95 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         cache_bytes=sum(
             4 * values_per_stimulus(n) * len(images)
             for n, images in missing
-            if is_kept(n, images, Path(cfg.cache), cfg.cache_gb, device)
+            if is_kept(n, images, cache, cfg.cache_gb, device)
         )
-        + sum(pixels.values()),
+        + sum(passes[n.model].input_bytes * len(images) for n, images in ways.values() if not images.at_hand),
         memory_bytes=memory,
         process_bytes=max(most, now + (memory if device.type == "cpu" else 0.0)),
-        extraction_seconds=drawing + running,
-        scoring_seconds=_scoring_seconds(cfg, comparisons),
+        extraction_seconds=running + sum(_drawing(n, images) for n, images in new) + _reading(there),
+        scoring_seconds=_scoring_seconds(cfg, comparisons, device),
     )
 
 
-def _seconds_per_image(images: Stimuli) -> float:
-    """Of drawing, distorting or decoding."""
-    few = range(min(_SAMPLE, len(images)))
+def _drawing(network: Network, images: Stimuli) -> float:
+    """Seconds to draw, distort or decode all images as the network sees them."""
+    count = 1
+    for first in (0, 1):  # what is done but once goes by with the first
+        few = range(first, min(first + count, len(images)))
+        start = time.perf_counter()
+        network.preprocess.pixels(images, few)
+        taken = time.perf_counter() - start
+        count = max(1, min(_MOST, len(images) - 1, int(_LOOK / (taken + 1e-9))))
+    return taken / len(few) * len(images)
+
+
+def _reading(entries: Sequence[Entry]) -> float:
+    """Seconds to read what lies in the cache and see whether it is whole, by one file of it."""
+    files = [file for entry in entries for file in entry.folder.glob("chunk-*")]
+    if not files:
+        return 0.0
     start = time.perf_counter()
-    if images.pixels(few) is None:
-        for i in few:
-            images.image(i)
-    return (time.perf_counter() - start) / len(few)
+    entries[0].chunk(0)
+    taken = time.perf_counter() - start
+    return taken * sum(file.stat().st_size for file in files) / files[0].stat().st_size
 
 
 @dataclass(frozen=True)
 class _Pass:
-    """One image through one architecture: seconds, and bytes of its pixels."""
+    """Images through one architecture: seconds to make it and for each image, and bytes of an image's pixels."""
 
+    building: float
     seconds: float
     input_bytes: int
 
 
 def _passes(missing: Sequence[tuple[Network, Stimuli]], device: torch.device, batch_size: Any) -> dict[str, _Pass]:
-    """Of one batch as extraction makes it: its size, and its layout in memory."""
+    """Of a batch, extracted as all of them will be."""
     found: dict[str, _Pass] = {}
     for network, images in missing:
         if network.model not in found:
-            model = on_device(network, device)
-            height, width = network.preprocess(images, [0]).shape[-2:]
-            size = batch_for(batch_size, (height, width), device)
-            batch = network.preprocess(images, range(min(size, len(images)))).to(device)
-            batch = batch.contiguous(memory_format=layout(model))
-            with torch.inference_mode():
-                model(batch[:1])
-                if device.type == "cuda":
-                    torch.cuda.synchronize(device)
-                start = time.perf_counter()
-                model(batch)
-                if device.type == "cuda":
-                    torch.cuda.synchronize(device)
-            found[network.model] = _Pass((time.perf_counter() - start) / len(batch), batch[0].numel())
+            found[network.model] = _passed(network, images, device, batch_size)
     return found
 
 
-def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison]) -> float:
-    side = torch.rand(512, 512, dtype=torch.float64)
-    torch.mm(side, side)
+def _passed(network: Network, images: Stimuli, device: torch.device, batch_size: Any) -> _Pass:
     start = time.perf_counter()
-    torch.mm(side, side)
-    rate = 2 * 512**3 / (time.perf_counter() - start)
-    null = nulls.of(cfg.null)
-    rounds = null.rounds(cfg.metric.names) if null else 1
-    operations = 0.0
+    model = on_device(network, device)
+    building = time.perf_counter() - start
+    first = network.preprocess.pixels(images, [0])
+    few = min(batch_for(batch_size, (first.shape[-2], first.shape[-1]), device), len(images))
+    part = images if images.at_hand else images.take(range(few))
+    with tempfile.TemporaryDirectory() as place:
+        loader = Loader(network.preprocess, part, Path(place), batch_size, 0, device)
+        for number in range(2):  # what is done but once, and the images' decoding, goes by with the first
+            start = time.perf_counter()
+            (taken,) = forward(network, model, loader, [range(few)], list(network.layers))
+            Entry(Path(place)).write_chunk(number, {name: values.cpu() for name, values in taken.items()})
+            seconds = (time.perf_counter() - start) / few
+    return _Pass(building, seconds, first.numel())
+
+
+def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison], device: torch.device) -> float:
+    """Of all comparisons; those of layers of the same sizes are judged once."""
+    options = {
+        "metrics": metrics_of(cfg),
+        "folds": cfg.metric.folds,
+        "seed": cfg.metric.seed,
+        "device": device,
+        "memory_gb": max(_ROOM, budget.counted(cfg.memory_gb, device)),
+    }
+    times: Counter[tuple[Any, ...]] = Counter()
     for c in comparisons:
-        shapes = sizes(c)
-        (positions, _), (x, y) = ([{n: size[i] for n, size in s.items()} for s in shapes] for i in range(2))
-        narrow, wide_ones = parted(cfg, c, x, y)
-        protocols = len(cfg.axis.protocols) if isinstance(cfg.axis, OodConfig) else 1
-        times = protocols * len(c.conditions) or 1
-        products = sum(positions[a] * x[a] * y[b] for a, b in narrow)
-        products += sum(positions[a] * x[a] ** 2 for a in {a for a, _ in narrow})
-        products += sum(y[b] ** 2 * positions[a] for b, a in {b: a for a, b in narrow}.items())
-        fits = sum(max(x[a], y[b]) * x[a] * y[b] for a, b in narrow)
-        if any(find(m).fitted for m in metrics_of(cfg)):
-            operations += times * (2 * len(c.stimuli) * products + rounds * _FITS * cfg.metric.folds * fits)
-            operations += len(c.stimuli) ** 2 * sum(_GRAM * (x[a] + y[b] + len(c.stimuli)) for a, b in wide_ones)
-        if any(not find(m).fitted for m in metrics_of(cfg)):
-            tables = in_fold(cfg, c) ** 2 * (sum(x.values()) + sum(y.values()) + _RANKS * (len(x) + len(y)))
-            operations += times * cfg.metric.folds * (2 * in_fold(cfg, c) * products + 2 * tables)
-    return operations / rate
+        x, y = sizes(c)
+        protocols = protocols_of(cfg, c)
+        refitted = len(c.conditions) * (Protocol.refit in protocols) if protocols else 1
+        carried = len(c.conditions) * (Protocol.transfer in protocols)
+        times[tuple(x.items()), tuple(y.items()), c.pairs, c.first or len(c.stimuli), refitted, carried] += 1
+    null, spend, total = nulls.of(cfg.null), _SPEND / len(times), 0.0
+    for (x_sizes, y_sizes, pairs, rows, refitted, carried), n in times.items():
+        work = pilot.Work(dict(x_sizes), dict(y_sizes), pairs, rows, options)
+        total += n * pilot.seconds(work, null, refitted, carried, spend)
+    return total
 
 
 def _count(n: int, what: str) -> str:
