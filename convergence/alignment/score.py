@@ -200,8 +200,8 @@ def _fitted(
                 parts.append(rows.observed(tile, directions, pool, options.advance))
                 if drawn is not None:
                     advance = options.advance
-                    more = {"budget": left - cost(pairs_of_tile), "chunk": step, "pool": pool, "advance": advance}
-                    draws.draw(drawn, x, y, tile, fold, directions=directions, **more)
+                    also: Any = {"budget": left - cost(pairs_of_tile), "chunk": step, "pool": pool, "advance": advance}
+                    draws.draw(drawn, x, y, tile, fold, directions=directions, **also)
         return [rows.in_catalogue_order(pd.concat(tables)) for tables in zip(*parts, strict=True)]
 
     # Nothing of a tile is held while the next one is worked on.
