@@ -140,16 +140,20 @@ def _shuffle(
     advance: _Advance,
 ) -> None:
     """All draws of the shuffle null, ``size`` of them to a pass over the stimuli."""
+    samples = sum(tile.moments.counts) // len(fold)  # of a stimulus
     for draws in _batches(range(drawn.null.draws), size):
-        cross = permuted.cross([nulls.permutation(fold, drawn.null.seed, draw) for draw in draws], pool)
+        orders = [nulls.permutation(fold, drawn.null.seed, draw) for draw in draws]
+        cross = permuted.cross(orders, pool)
+        beside = [part[tile.held].to(tile.device) for part in variants.beside(fold, orders, samples)]
         jobs = []
         for block in tile.blocks:
             products = [cross[pair] for pair in block.pairs]
             most = max(1, _JOB_BYTES // (_BYTES * len(products) * products[0][:, 0].numel()))
             least = -(-len(draws) // _PIECES) if block.work > _JOB_WORK else len(draws)
             for some in _batches(draws, max(1, min(most, least))):
-                own = [parts[:, some.start - draws.start : some.stop - draws.start] for parts in products]
-                make = partial(variants.shuffled, tile, block, own)
+                its = slice(some.start - draws.start, some.stop - draws.start)
+                one, other = (part[:, its] for part in beside)
+                make = partial(variants.shuffled, tile, block, [parts[:, its] for parts in products], (one, other))
                 steps = len(block.pairs) * len(tile.held) * len(some)
                 metrics = tile.applicable(block)
                 jobs.append(_Job("shuffle", tile, block, some, metrics, directions, make, steps))

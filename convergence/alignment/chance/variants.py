@@ -7,6 +7,7 @@ others stay as they are, so that dead units stay dead.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -26,16 +27,39 @@ from convergence.alignment.moments.statistics import (
 )
 
 
-def shuffled(tile: Tile, block: Block, products: list[Tensor]) -> tuple[Training, HeldOut]:
+def shuffled(
+    tile: Tile, block: Block, products: list[Tensor], beside: tuple[Tensor, Tensor]
+) -> tuple[Training, HeldOut]:
     """The block's pairs with stimuli in other orders.
 
     Parameters
     ----------
     products : for each pair (K, V, N_x, N_y), of each fold and draw.
+    beside : of the same draws, see :func:`beside`.
     """
     parts = products[0][None] if len(products) == 1 else torch.stack(products)
     training, held_out = tile.paired(block, parts, parts)
-    return training, replace(held_out, in_step=False)
+    return training, replace(held_out, beside=beside)
+
+
+def beside(fold: Tensor, orders: Sequence[Tensor], positions: int) -> tuple[Tensor, Tensor]:
+    """Where stimulus ``order[i]`` of X stands beside stimulus i of Y: of each fold's samples of X those of Y.
+
+    Returns
+    -------
+    (K, V, T) the place in its fold of Y's sample beside each of X's, and of X's beside each of Y's; places that a
+    smaller fold does not have stand beside themselves.
+    """
+    counts = torch.bincount(fold)
+    members = [(fold == k).nonzero().squeeze(1) for k in range(len(counts))]
+    place = torch.empty_like(fold)
+    x_of_y = torch.arange(int(counts.max())).repeat(len(counts), len(orders), 1)
+    for own in members:
+        place[own] = torch.arange(len(own))
+    for k, own in enumerate(members):
+        x_of_y[k, :, : len(own)] = place[torch.stack([order[own] for order in orders])]
+    samples = (x_of_y[..., None] * positions + torch.arange(positions)).flatten(-2)
+    return samples.argsort(dim=-1), samples
 
 
 def rotations(stacks: list[Layers], seed: int, draws: range) -> dict[int, Tensor]:

@@ -74,8 +74,10 @@ def least_gcv(values: Tensor, kept: Tensor, energy: Tensor, total: Tensor, n: Te
 
 def score(ridge: Ridge, held_out: HeldOut) -> scores.Scores:
     """Its scores on held-out statistics, with the penalty."""
-    if held_out.in_step and held_out.few:
-        found = scores.along((ridge.directions, ridge.coefficients), held_out)
+    coordinates = held_out.source.coordinates
+    if held_out.few and coordinates is not None:
+        shift = (held_out.source.shift[..., None, :] @ ridge.directions).squeeze(-2)
+        found = scores.of_predictions(coordinates, shift, ridge.coefficients, held_out)
     else:
         found = scores.dense(ridge.weights, held_out)
     return replace(found, penalty=ridge.penalty)

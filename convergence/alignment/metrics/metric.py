@@ -61,13 +61,14 @@ class HeldOut:
     ----------
     source, target : units of the layers.
     cross : (…, N_x, N_y) scatter between them.
-    in_step : the responses that both sides keep are to the same stimuli, row by row.
+    beside : (F, V, T) each: which of the target's kept responses belongs to each of the source's, and the reverse;
+        None where both sides keep them in one order.
     """
 
     source: HeldOutUnits
     target: HeldOutUnits
     cross: Tensor
-    in_step: bool = True
+    beside: tuple[Tensor, Tensor] | None = None
 
     @property
     def few(self) -> bool:
@@ -78,7 +79,8 @@ class HeldOut:
     @property
     def reversed(self) -> HeldOut:
         """The other direction."""
-        return HeldOut(self.target, self.source, self.cross.mT, self.in_step)
+        beside = None if self.beside is None else self.beside[::-1]
+        return HeldOut(self.target, self.source, self.cross.mT, beside)
 
 
 @dataclass(frozen=True)

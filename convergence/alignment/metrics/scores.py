@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,9 +72,9 @@ class Sums:
 
 def dense(weights: Tensor, held_out: HeldOut) -> Scores:
     """Scores of a dense map (…, N_x, N_y): X W predicts Y."""
-    if held_out.in_step and held_out.few:
-        return along((weights,), held_out)
     source, target, cross = held_out.source, held_out.target, held_out.cross
+    if held_out.few and source.responses is not None:
+        return of_predictions(source.responses, source.shift, weights, held_out)
     return summed(
         covariance=(weights * cross).sum(dim=-2),
         variance=source.quadratic(weights),
@@ -87,26 +86,38 @@ def dense(weights: Tensor, held_out: HeldOut) -> Scores:
     ).scores
 
 
-def along(maps: Sequence[Tensor], held_out: HeldOut) -> Scores:
-    """Scores of the product of maps, by its predictions of kept responses; all but the last are orthonormal.
+def of_predictions(coordinates: Tensor, shift: Tensor, coefficients: Tensor, held_out: HeldOut) -> Scores:
+    """Scores of a map by its predictions of kept responses.
 
     That is fewer products than by :func:`dense` where the responses are fewer than the source has units.
+
+    Parameters
+    ----------
+    coordinates, shift : (…, T, r) the source's kept responses along orthonormal directions, and (…, r) its shift.
+    coefficients : the map from these directions (…, r, N_y).
     """
     source, target = held_out.source, held_out.target
-    assert source.responses is not None
-    assert target.responses is not None
-    predicted, shift = source.responses, source.shift[..., None, :]
-    for part in maps:
-        predicted, shift = predicted @ part, shift @ part
+    predicted = coordinates @ coefficients
     return summed(
-        covariance=(predicted * target.responses).sum(dim=-2),
+        covariance=(predicted * _beside(held_out)).sum(dim=-2),
         variance=predicted.square_().sum(dim=-2),
-        reach=maps[-1].square().sum(dim=-2) * _reach(source),
-        shift=shift.squeeze(-2),
+        reach=coefficients.square().sum(dim=-2) * _reach(source),
+        shift=(shift[..., None, :] @ coefficients).squeeze(-2),
         target=(target.variance, target.shift, target.varies),
         ceiling=target.ceiling,
         n=target.n,
     ).scores
+
+
+def _beside(held_out: HeldOut) -> Tensor:
+    """(…, T, N_y) the target's kept responses in the order of the source's."""
+    responses = held_out.target.responses
+    assert responses is not None
+    if held_out.beside is None:
+        return responses
+    rows = held_out.beside[0]  # (F, V, T)
+    folds = torch.arange(len(rows), device=rows.device)
+    return responses[:, folds[:, None, None], 0, rows]
 
 
 def _reach(source: HeldOutUnits) -> Tensor:

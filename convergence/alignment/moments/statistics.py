@@ -66,6 +66,7 @@ class HeldOutUnits:
         scores; None without repeats.
     turned : (…, N, N) a rotation of the units that all but ``scatter`` are of; None where they are as they are.
     responses : (…, T, N) about the held-out mean, where they are kept; zeros fill up smaller folds.
+    coordinates : (…, T, r) the same along the eigenvectors of the training scatter.
     """
 
     n: Tensor
@@ -77,6 +78,7 @@ class HeldOutUnits:
     ceiling: Tensor | None = None
     turned: Tensor | None = None
     responses: Tensor | None = None
+    coordinates: Tensor | None = None
 
     def quadratic(self, weights: Tensor) -> Tensor:
         """Held-out variance (…, N_y) of the predictions of a map (…, N, N_y)."""
@@ -112,6 +114,7 @@ class Layers:
         found = [self._held_out(other, names) for other in sets]
         self.test_mean, self.varies, self.test = (torch.stack(parts, dim=2) for parts in zip(*found, strict=True))
         self.responses: Tensor | None = None
+        self.coordinates: Tensor | None = None
         if all(names[0] in other.responses for other in sets):
             self.responses = torch.stack([self._about_mean(other, names) for other in sets], dim=2)
 
@@ -134,6 +137,8 @@ class Layers:
         if 0 < rank < values.shape[-1]:
             values, vectors = values[..., -rank:], vectors[..., -rank:].contiguous()
         self.eigen = values, vectors, in_range(values, self.rounding, self.n_train, self.scatter.shape[-1])
+        if self.responses is not None and self.responses.shape[-2] <= self.responses.shape[-1]:
+            self.coordinates = self.responses @ vectors.unsqueeze(2)
 
     def training(self, index: Tensor | None) -> TrainingUnits:
         """Layers ``index`` (P,), or the only one: statistics (P, F, 1, …)."""
@@ -149,8 +154,11 @@ class Layers:
         shift = (mean - _picked(self.mean, index).unsqueeze(2)) * _picked(self.live, index).unsqueeze(2)
         ceiling = None if self.ceiling is None else _picked(self.ceiling, index).unsqueeze(2)
         variance = test.diagonal(dim1=-2, dim2=-1)
-        responses = None if self.responses is None else _picked(self.responses, index)
-        return HeldOutUnits(self.n_test[:, None], mean, variance, shift, varies, test, ceiling, responses=responses)
+        responses, along = (
+            None if part is None else _picked(part, index) for part in (self.responses, self.coordinates)
+        )
+        kept: Any = {"responses": responses, "coordinates": along}
+        return HeldOutUnits(self.n_test[:, None], mean, variance, shift, varies, test, ceiling, **kept)
 
 
 def _stacked(tensors: dict[str, Tensor], names: Sequence[str]) -> Tensor:
