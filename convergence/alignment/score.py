@@ -179,8 +179,8 @@ def _fitted(
         """Bytes of the held-out responses, 0 if they speed up nothing or do not fit."""
         widths = [x.layers[a] for a in {a for a, _ in tile}] + [y.layers[b] for b in {b for _, b in tile}]
         samples = x.positions[tile[0][0]] * math.ceil(x.rows / options.folds)
-        # As they are read, and about their means of each of the folds.
-        size = 8.0 * 2 * (1 + len(others)) * options.folds * samples * sum(widths)
+        # As they are read, about their means of each of the folds, and along eigenvectors.
+        size = 8.0 * 3 * (1 + len(others)) * options.folds * samples * sum(widths)
         return size if samples <= max(widths) and cost(tile) + size <= budget else 0.0
 
     def scored(pairs_of_tile: list[Pair]) -> list[pd.DataFrame]:

@@ -203,6 +203,8 @@ def _pick(values: Tensor, index: Tensor) -> Tensor:
 
 
 def _entries(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    if matrix.mT.is_contiguous():  # of the reverse direction: flattened, it would be copied
+        matrix, rows, columns = matrix.mT, columns, rows
     return _pick(matrix.flatten(-2), rows * matrix.shape[-1] + columns)
 
 

@@ -195,7 +195,8 @@ def others(parts: Tensor, held: Sequence[int]) -> Tensor:
 
 
 def _about(products: Tensor, mean_x: Tensor, mean_y: Tensor, n: Tensor) -> Tensor:
-    return products.addcmul((n * mean_x)[..., :, None], mean_y[..., None, :], value=-1)
+    """In place: products about the means."""
+    return products.addcmul_((n * mean_x)[..., :, None], mean_y[..., None, :], value=-1)
 
 
 def _masked(scatter: Tensor, live_x: Tensor, live_y: Tensor) -> Tensor:
