@@ -143,6 +143,12 @@ class Tile:
         train, test = cross_scatters(parts, self.held, x, y, sets, tests)
         return Training(x, y, train), HeldOut(*tests, test)
 
+    def kept(self, block: Block) -> tuple[Tensor, Tensor]:
+        """The responses that the moments keep of both sides' layers, pair by pair, (P, K, T, N) each."""
+        sides = zip((self.moments.x, self.moments.y), zip(*block.pairs, strict=True), strict=True)
+        x, y = (torch.stack([side.responses[name] for name in names]) for side, names in sides)
+        return x, y
+
     def _parts(self, sets: Sequence[Moments], block: Block) -> Tensor:
         """(P, K, S, N_x, N_y)."""
         if len(block.pairs) == 1 and len(sets) == 1:

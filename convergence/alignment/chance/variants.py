@@ -84,35 +84,55 @@ def rotations(stacks: list[Layers], seed: int, draws: range) -> dict[int, Tensor
 def rotated(tile: Tile, block: Block, direction: str, turns: Tensor) -> tuple[Training, HeldOut]:
     """The block's pairs with the units of the source turned, by (P or 1, V, N, N); the tile holds out every fold.
 
-    What is turned is the moments of each fold: sums of them serve all training sets.
+    What is turned is the moments of each fold: sums of them serve all training sets. Where a fold has fewer samples
+    than the source has units and they are kept, its samples are turned.
     """
-    turn = turns[:, None]  # the same at every fold
-    parts = torch.stack([tile.moments.cross[pair] for pair in block.pairs])[:, :, None]
-    units, tests = list(block.training), list(block.held_out)
     end, (stack, index) = (0, block.x) if direction == "x->y" else (1, block.y)
-    units[end], tests[end] = _turned(units[end], tests[end], stack, index, turn)
-    parts = turn.mT @ parts if end == 0 else parts @ turn
+    units, tests = list(block.training), list(block.held_out)
+    turn, squares = turns[:, None], None  # the same at every fold
+    if HeldOut(tests[end], tests[1 - end], turns).few:
+        source, target = tile.kept(block)[:: 1 - 2 * end]  # (P, K, T, N)
+        turned = (source.flatten(1, 2)[:, None] @ turns).unflatten(2, source.shape[1:3]).transpose(1, 2)
+        squares = turned.square().sum(dim=-2)
+        sides = (turned, target[:, :, None])[:: 1 - 2 * end]
+        parts = sides[0].mT @ sides[1]
+    else:
+        parts = torch.stack([tile.moments.cross[pair] for pair in block.pairs])[:, :, None]
+        parts = turn.mT @ parts if end == 0 else parts @ turn
+    units[end], tests[end] = _turned(units[end], tests[end], stack, index, turns, squares)
     train, test = cross_scatters(parts, tile.held, units[0], units[1], parts, tests)
     return Training(units[0], units[1], train), HeldOut(tests[0], tests[1], test)
 
 
 def _turned(
-    units: TrainingUnits, test: HeldOutUnits, stack: Layers, index: Tensor | None, turn: Tensor
+    units: TrainingUnits,
+    test: HeldOutUnits,
+    stack: Layers,
+    index: Tensor | None,
+    turns: Tensor,
+    squares: Tensor | None,
 ) -> tuple[TrainingUnits, HeldOutUnits]:
-    """The units after the rotations: of QᵀSQ only the diagonal is needed, fold by fold."""
+    """The units after the rotations: of QᵀSQ only the diagonal is needed, fold by fold.
 
-    def moved(values: Tensor) -> Tensor:
-        return (values[..., None, :] @ turn).squeeze(-2)
-
+    Parameters
+    ----------
+    squares : (P, F, V, N) sums of squares of the turned samples, where those are at hand.
+    """
+    turn = turns[:, None]
     always = units.live.all(dim=1, keepdim=True)  # the others stay as they are
     level = (stack.shift if index is None else stack.shift[index]).unsqueeze(2)
-    mean, trained_mean = moved(test.mean), moved(units.mean)
-    variance = quadratic(test.scatter, turn.expand(*test.scatter.shape[:2], *turn.shape[2:]))
-    varies = alive(variance, test.n, mean, moved(level)) & units.live
+    vectors = [test.mean, units.mean, test.shift, level]
+    moved = (torch.cat(vectors, dim=1).transpose(1, 2) @ turns).transpose(1, 2)
+    mean, trained_mean, shift, level = moved.split([len(one[0]) for one in vectors], dim=1)
+    if squares is None:
+        variance = quadratic(test.scatter, turn.expand(*test.scatter.shape[:2], *turn.shape[2:]))
+    else:
+        variance = (squares - test.n * mean.square()) * units.live
+    varies = alive(variance, test.n, mean, level) & units.live
     apart = mean[:, None] - trained_mean[:, :, None]  # (P, held out, of the fold, V, N)
     within = variance[:, None] + test.n[None, None] * apart.square()
     other = ~torch.eye(within.shape[1], dtype=torch.bool, device=within.device)[..., None, None]
     trained = torch.where(always, (within * other).sum(dim=2), units.variance)
     turned_units = replace(units, mean=trained_mean, variance=trained, scatter=None, eigen=None)
-    turned_test = HeldOutUnits(test.n, mean, variance, moved(test.shift), varies, test.scatter, turned=turn)
+    turned_test = HeldOutUnits(test.n, mean, variance, shift, varies, test.scatter, turned=turn)
     return turned_units, turned_test
