@@ -21,7 +21,7 @@ from convergence.stimuli.load import load
 from convergence.stimuli.options import ShapesConfig
 from convergence.stimuli.shifts import NATIVE, SHIFTS, Statistics, apply, image_seed, measure, shifted, square
 from convergence.stimuli.shifts.analogues import stylized
-from convergence.stimuli.shifts.circular import circular_blur
+from convergence.stimuli.shifts.circular import circular_blurs
 from convergence.stimuli.shifts.draws import Streams
 from convergence.stimuli.shifts.eidolon import eidolon
 from convergence.stimuli.shifts.fourier import phase_scrambling
@@ -59,12 +59,12 @@ def distort(images: Tensor, shift: str, level: str, seed: int = 0) -> Tensor:
     return apply(images, shift, level, seeds=seeds, statistics=measure([images]), partners=images.roll(1, 0))
 
 
-def assert_shows(pixels: Tensor, expected: NDArray[np.float64]) -> None:
+def assert_shows(pixels: Tensor, expected: NDArray[np.float64], slack: float = 1e-6) -> None:
     """Pixels are the expected floats, clipped and rounded; half-way between two levels both are right."""
     values = np.clip(expected, 0, 1) * 255
     if values.ndim == 3:
         values = np.repeat(values[:, None], 3, axis=1)
-    assert np.abs(pixels.numpy() - values).max() <= 0.5 + 1e-6
+    assert np.abs(pixels.numpy() - values).max() <= 0.5 + slack
 
 
 def difference(first: Tensor, second: Tensor) -> float:
@@ -211,7 +211,7 @@ def test_an_eidolon_is_its_scales_sampled_at_displaced_places(shift: str, level:
         x, y = reach * ((1 - c) * incoherent + c * coherent)
         result += ndimage.map_coordinates(fine - coarse, [rows + y, columns + x], order=1, mode="nearest")
     expected = result[None, before:-before, before:-before]
-    assert_shows(distort(PHOTOGRAPHS[:1], shift, level), expected)
+    assert_shows(distort(PHOTOGRAPHS[:1], shift, level), expected, slack=0.01)  # of a grey level: single precision
 
 
 def test_noise_of_an_image_is_normal_and_uniform() -> None:
@@ -234,7 +234,7 @@ def test_a_circular_blur_of_the_middle_is_that_of_the_whole(size: int, sigma: fl
     noise = torch.randn(2, padded, padded, generator=torch.Generator().manual_seed(0))
     gain = ndimage.fourier_gaussian(np.fft.fft2(noise.double().numpy()), [0, sigma, sigma])
     whole = np.fft.ifft2(gain).real[:, start : start + size, start : start + size]
-    middle = circular_blur(noise, sigma, start, start + size)
+    middle = circular_blurs(noise[None], [sigma], start, start + size)[0]
     assert np.abs(middle.numpy() - whole).max() < (2e-4 if sigma < 1.3 else 2e-6)
 
 
@@ -253,7 +253,7 @@ def test_a_level_that_changes_nothing_leaves_grey_as_it_is(shift: str, images: T
 def test_an_eidolon_without_reach_is_the_grey_image(shift: str) -> None:
     coherence = int(SHIFTS[shift].levels[0].split("-")[1]) / 10
     result = eidolon(PHOTOGRAPHS.double() / 255, 0, coherence, 10, [1, 2])
-    np.testing.assert_allclose(result[:, 0], reference_grey(PHOTOGRAPHS), atol=1e-9)
+    np.testing.assert_allclose(result[:, 0], reference_grey(PHOTOGRAPHS), rtol=0, atol=0.01 / 255)
 
 
 @pytest.mark.parametrize("shift", ORDERED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,90 +13,108 @@ from torch import Tensor
 _FAR = 5.5  # standard deviations, beyond which a blur sees nothing
 _STEP = 1.8  # steps of the coarse grid in a standard deviation
 _RINGS, _RING = 1.3, 128  # up to this sigma a blur on pixels rings, as far as so many of them
-_BLOCK = 32  # pixels along an axis that are made in one product
+_BLOCK = 32  # pixels along an axis that go into one product, besides those that a blur sees around
+_SMALL = 128  # pixels along an axis up to which one product takes less time than several
 
 
-def circular_gain(size: int, sigma: float, like: Tensor) -> Tensor:
-    """What a circular Gaussian blur leaves of each frequency along an axis of ``size`` pixels, (size,)."""
-    frequencies = torch.fft.fftfreq(size, dtype=like.dtype, device=like.device)
-    return torch.exp(-2 * (math.pi * sigma * frequencies) ** 2)
-
-
-def circular_blur(planes: Tensor, sigma: float, start: int, stop: int) -> Tensor:
-    """The pixels from ``start`` to ``stop`` on both axes of planes (..., P, P), blurred; on the CPU, all float32.
+def circular_blurs(planes: Tensor, sigmas: Sequence[float], start: int, stop: int) -> Tensor:
+    """The pixels from ``start`` to ``stop`` on both axes, blurred each by its sigma; on the CPU, all float32.
 
     A wide Gaussian is one of two of half its variance: the first is asked for on a grid of at most 0.56 sigma, the
     second goes from there to each pixel. What the grid misses is exp(-pi^2 1.8^2 / 2), 1e-7 of the noise, or less.
+
+    Parameters
+    ----------
+    planes : (K, c, P, P), one group for each sigma; or (1, c, P, P), one group for all.
+
+    Returns
+    -------
+    (K, c, stop - start, stop - start).
     """
-    plan = _plan(planes.shape[-1], start, stop, sigma)
-    first, spread = plan.first, plan.spread
-    if plan.near is None:
-        made = first @ (planes @ first.mT)
-    else:
-        near = planes[..., plan.near, plan.near]
-        made = _banded(_banded(near, first, plan).mT, first, plan).mT
-    return made if spread is None else spread @ (made @ spread.mT)
+    padded = planes.shape[-1]
+    if padded <= _SMALL:
+        weights = _whole(padded, start, stop, tuple(sigmas))
+        return weights @ (planes @ weights.mT)
+    made = []
+    for sigma, group in zip(sigmas, planes.expand(len(sigmas), -1, -1, -1), strict=True):
+        near, bands = _bands(padded, start, stop, sigma)
+        blurred = group[:, near, near]
+        for band in bands:
+            blurred = band(band(blurred)).permute(2, 0, 1)
+        made.append(blurred)
+    return torch.stack(made)
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """A blur along one axis.
+class _Band:
+    """Weighted sums along an axis: the same weights for each block of outputs, some inputs further each time.
 
     Attributes
     ----------
-    near : the pixels that matter; None: all, which lie on the circle.
-    first : (wanted, pixels) weights of all pixels; or those of one block of outputs, the same for every block.
-    outputs, step : where ``near`` is told: how many are made, and pixels between them.
-    spread : from the grid to the pixels; None: there is no grid.
+    weights : (outputs of a block, inputs that it sees).
+    advance : inputs from one block to the next.
+    outputs : how many in all; the last block may make more than are asked for.
     """
 
-    near: slice | None
-    first: Tensor
+    weights: Tensor
+    advance: int
     outputs: int
-    step: int
-    spread: Tensor | None
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.outputs // len(self.weights))
+
+    @property
+    def inputs(self) -> int:
+        return (self.blocks - 1) * self.advance + self.weights.shape[1]
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """(outputs, ...) of rows (..., inputs)."""
+        flat = rows.reshape(-1, self.inputs)
+        windows = flat.unfold(1, self.weights.shape[1], self.advance).permute(1, 2, 0)
+        made = torch.bmm(self.weights.expand(self.blocks, -1, -1), windows)
+        return made.reshape(-1, *rows.shape[:-1])[: self.outputs]
 
 
-def _banded(rows: Tensor, block: Tensor, plan: _Plan) -> Tensor:
-    """Products along the next to last axis, block by block of the outputs, each with the rows that it sees."""
-    made = []
-    for at in range(0, plan.outputs, len(block)):
-        count = min(len(block), plan.outputs - at)
-        seen = block.shape[1] - (len(block) - count) * plan.step
-        begin = at * plan.step
-        made.append(block[:count, :seen] @ rows[..., begin : begin + seen, :])
-    return torch.cat(made, -2)
+@functools.lru_cache(256)
+def _whole(padded: int, start: int, stop: int, sigmas: tuple[float, ...]) -> Tensor:
+    """Weights of all pixels, (K, 1, stop - start, padded)."""
+    distance = torch.arange(start, stop)[:, None] - torch.arange(padded)
+    return torch.stack([_kernel(padded, sigma)[distance % padded][None] for sigma in sigmas])
 
 
-@functools.lru_cache(64)
-def _plan(padded: int, start: int, stop: int, sigma: float) -> _Plan:
+@functools.lru_cache(1024)
+def _bands(padded: int, start: int, stop: int, sigma: float) -> tuple[slice, list[_Band]]:
+    """The pixels that matter on both axes, and what is done along each, one after the other."""
     step = int(sigma / _STEP)
-    if step < 2:  # the narrowest are cut off by the Nyquist frequency, and ring
-        reach = _RING if sigma < _RINGS else math.ceil(_FAR * sigma)
-        kernel = torch.fft.ifft(circular_gain(padded, sigma, torch.zeros((), dtype=torch.float64))).real
-        if start - reach < 0 or stop + reach > padded:
-            distance = torch.arange(start, stop)[:, None] - torch.arange(padded)
-            return _Plan(None, kernel[distance % padded].float(), stop - start, 1, None)
+    if step < 2:
+        reach = _RING if sigma < _RINGS else math.ceil(_FAR * sigma)  # the narrowest end at the Nyquist frequency
         distance = reach + torch.arange(_BLOCK)[:, None] - torch.arange(_BLOCK + 2 * reach)
-        block = (kernel[distance % padded] * (distance.abs() <= reach)).float()
-        return _Plan(slice(start - reach, stop + reach), block, stop - start, 1, None)
+        weights = _kernel(padded, sigma)[distance % padded] * (distance.abs() <= reach)
+        band = _Band(weights, _BLOCK, stop - start)
+        if 0 <= start - reach <= padded - band.inputs:
+            return slice(start - reach, start - reach + band.inputs), [band]
+        return slice(None), [_Band(_whole(padded, start, stop, (sigma,))[0, 0], padded, stop - start)]
     part = sigma / math.sqrt(2)
     reach = math.ceil(_FAR * part)
-    grid = torch.arange(start - reach, stop + reach + step, step)
-    first, last = int(grid[0]) - reach, int(grid[-1]) + reach
-    inside = torch.arange(start, stop)
-    if first < 0 or last >= padded:
-        grid = torch.arange(0, padded, 2 ** int(math.log2(step)))
-        step = int(grid[1])
-        weights = _gaussian(grid[:, None] - torch.arange(padded), padded, part)
-        return _Plan(None, weights, len(grid), step, _gaussian(inside[:, None] - grid, padded, part) * step)
-    rows = torch.arange(max(_BLOCK // step, 1) * 2)
-    block = _gaussian(reach + step * rows[:, None] - torch.arange(int(rows[-1]) * step + 2 * reach + 1), padded, part)
-    spread = _gaussian(inside[:, None] - grid, padded, part) * step
-    return _Plan(slice(first, last + 1), block, len(grid), step, spread)
+    points = max(_BLOCK // step, 1)  # of the grid, to a block of pixels
+    place = step * torch.arange(-(-(2 * reach + points * step) // step)) - reach  # from the first pixel that is wanted
+    spread = _Band(step * _gaussian(torch.arange(points * step)[:, None] - place, part), points, stop - start)
+    place = torch.arange(2 * reach + (2 * points - 1) * step + 1) - reach  # from the first point of the grid
+    weights = _gaussian(step * torch.arange(2 * points)[:, None] - place, part)
+    band = _Band(weights, 2 * points * step, spread.inputs)
+    if 0 <= start - 2 * reach <= padded - band.inputs:
+        return slice(start - 2 * reach, start - 2 * reach + band.inputs), [band, spread]
+    grid = start - reach + step * torch.arange(spread.inputs)
+    around = grid[:, None, None] - torch.arange(padded)[:, None] + padded * torch.arange(-4, 5)
+    return slice(None), [_Band(_gaussian(around, part).sum(-1), padded, spread.inputs), spread]
 
 
-def _gaussian(distance: Tensor, padded: int, sigma: float) -> Tensor:
-    """Weights at distances on a circle of so many pixels, as often round it as counts."""
-    around = distance.double()[..., None] + padded * torch.arange(-3, 4)
-    return (torch.exp(-0.5 * (around / sigma) ** 2).sum(-1) / (sigma * math.sqrt(2 * math.pi))).float()
+def _kernel(padded: int, sigma: float) -> Tensor:
+    """What a circular Gaussian blur makes of one pixel along an axis, (padded,)."""
+    gain = torch.exp(-2 * (math.pi * sigma * torch.fft.fftfreq(padded, dtype=torch.float64)) ** 2)
+    return torch.fft.ifft(gain).real.float()
+
+
+def _gaussian(distance: Tensor, sigma: float) -> Tensor:
+    return (torch.exp(-0.5 * (distance.double() / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))).float()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -9,15 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from convergence.stimuli.shifts.circular import circular_blur, circular_gain
+from convergence.stimuli.shifts.circular import circular_blurs
 from convergence.stimuli.shifts.colour import as_rgb, grey
 from convergence.stimuli.shifts.draws import Streams
 
 REFERENCE_SIZE = 256  # of the images that the benchmark's reach and grain, in pixels, were chosen for
 _FINEST = 2**-0.5
 _FULL_SCALE = 127.5  # of the noise
-_NOTHING = 1e-14  # of a frequency that a blur leaves
-_ELEMENTS = 2**20  # of a plane for all images of a batch: what is in memory at once is some ten times as much
+_TOGETHER = 2**16  # pixels of noise that are made at once
+_ROUND = 32  # pixels
 
 
 def eidolon(images: Tensor, reach: float, coherence: float, grain: float, seeds: Sequence[int]) -> Tensor:
@@ -39,80 +40,73 @@ def eidolon(images: Tensor, reach: float, coherence: float, grain: float, seeds:
     -------
     (n, 3, S, S); may leave [0, 1].
     """
-    planes = grey(images)
-    batch = max(_ELEMENTS // _padded(images.shape[-1]) ** 2, 1)
-    parts = [
-        _displaced(planes[start : start + batch], reach, coherence, grain, seeds[start : start + batch])
-        for start in range(0, len(planes), batch)
+    scale = images.shape[-1] / REFERENCE_SIZE
+    # Image by image on the CPU: single precision then rounds the same way in any batch and beside any device.
+    made = [
+        _displaced(plane, scale**2 * reach * _displacements(plane.shape[-1], coherence, scale * grain, seed))
+        for plane, seed in zip(grey(images).float().cpu(), seeds, strict=True)
     ]
-    return as_rgb(torch.cat(parts)) if parts else images
+    return as_rgb(torch.stack(made).to(images)) if made else images
 
 
-def _displaced(planes: Tensor, reach: float, coherence: float, grain: float, seeds: Sequence[int]) -> Tensor:
-    size = planes.shape[-1]
-    scale = size / REFERENCE_SIZE
-    padded = _padded(size)
-    before = (padded - size) // 2
-    after = padded - size - before
-    wide = functional.pad(planes[:, None], (before, after, before, after), mode="reflect")[:, 0]
-    spectrum = torch.fft.rfft2(wide)
-    steps = 1 + math.floor(2 * math.log2(size / 4 / _FINEST) + 1e-9)  # up to S / 4, itself included
-    sigmas = [_FINEST * 2 ** (k / 2) for k in range(steps)]
-    streams = [Streams([seed], torch.device("cpu")) for seed in seeds]
-    middle = slice(before, before + size)
-    # From coarse to fine: what is coherent at a scale is summed over the coarser ones.
-    coherent = torch.zeros((), dtype=planes.dtype, device=planes.device)
-    coarser = torch.zeros_like(wide)
-    result = torch.zeros_like(planes)
-    for k in reversed(range(steps)):
-        # Slices sum to the image: the finest reaches down to what was not blurred at all.
-        finer = _blurred(spectrum, sigmas[k], padded) if k else wide
-        displacement = torch.zeros((), dtype=planes.dtype, device=planes.device)
-        if coherence < 1:
-            displacement = (1 - coherence) * _noise(streams, grain * scale, padded, middle).to(planes)
-        if coherence > 0:
-            coherent = coherent + _noise(streams, sigmas[k], padded, middle).to(planes) * (sigmas[k] / sigmas[-1])
-            displacement = displacement + coherence * coherent
-        result += _sample(finer - coarser, reach * scale * scale * displacement, before)
-        coarser = finer
-    return result
+def _sigmas(size: int) -> list[float]:
+    """Of the scales, from fine to coarse: up to S / 4, itself included."""
+    steps = 1 + math.floor(2 * math.log2(size / 4 / _FINEST) + 1e-9)
+    return [_FINEST * 2 ** (k / 2) for k in range(steps)]
 
 
-def _padded(size: int) -> int:
-    return 2 ** math.ceil(math.log2(1.5 * size))
+def _around(size: int) -> tuple[int, int]:
+    """Pixels along a side with the mirror images around, and where the image begins."""
+    padded = 2 ** math.ceil(math.log2(1.5 * size))
+    return padded, (padded - size) // 2
 
 
-def _blurred(spectrum: Tensor, sigma: float, size: int) -> Tensor:
-    """Planes (n, size, size) of half spectra, blurred: frequencies of which nothing is left are not transformed."""
-    gain = circular_gain(size, sigma, spectrum.real)
-    low = gain[: size // 2 + 1]
-    kept = int((low > _NOTHING).sum())
-    columns = torch.fft.ifft(spectrum[..., :kept] * gain[:, None] * low[:kept], dim=-2)
-    return torch.fft.irfft(columns, n=size, dim=-1)
+@functools.cache
+def _middle(size: int) -> Tensor:
+    """Of each pixel inside its place in what is padded: (2, S, S), across and down."""
+    index = torch.arange(size, dtype=torch.float32) + _around(size)[1]
+    return torch.stack([index.expand(size, size), index[:, None].expand(size, size)])
 
 
-def _noise(streams: Sequence[Streams], sigma: float, padded: int, middle: slice) -> Tensor:
-    """Two planes of noise, (n, 2, size, size): white at full scale, without its mean, blurred; its middle.
+def _displacements(size: int, coherence: float, grain: float, seed: int) -> Tensor:
+    """Of each scale, from fine to coarse, at reach 1: (K, 2, S, S), across and down."""
+    sigmas = _sigmas(size)[::-1]
+    fields = _noise(seed, [s for sigma in sigmas for s in (grain, sigma)[coherence == 1 : 1 + (coherence > 0)]], size)
+    fields = fields.unflatten(0, (len(sigmas), -1))
+    # What is coherent at a scale is summed over the coarser ones.
+    coherent = (fields[:, -1] * (torch.tensor(sigmas) / sigmas[0])[:, None, None, None]).cumsum(0)
+    return ((1 - coherence) * fields[:, 0] + coherence * coherent).flip(0)
 
-    Made image by image on the CPU: single precision then rounds the same way in any batch and beside any device.
-    """
+
+def _noise(seed: int, sigmas: Sequence[float], size: int) -> Tensor:
+    """Pairs of planes of noise: white at full scale, without its mean, blurred; what is not padded, (k, 2, S, S)."""
+    padded, before = _around(size)
+    stream = Streams([seed], torch.device("cpu"))
     made = []
-    for stream in streams:
-        white = stream.normal_pairs(padded, padded)
+    together = max(_TOGETHER // padded**2, 1)
+    for at in range(0, len(sigmas), together):
+        part = sigmas[at : at + together]
+        white = stream.normal_pairs(len(part), padded, padded)[0].transpose(0, 1)
         strength = _FULL_SCALE / torch.maximum(white.amax((2, 3), keepdim=True), -white.amin((2, 3), keepdim=True))
-        blurred = circular_blur(white, sigma, middle.start, middle.stop)
+        blurred = circular_blurs(white, part, before, before + size)
         made.append((blurred - white.mean((2, 3), keepdim=True)) * strength)
     return torch.cat(made)
 
 
-def _sample(planes: Tensor, displacement: Tensor, offset: int) -> Tensor:
-    """Planes (n, P, P) at the displaced places of the pixels inside, (n, S, S), linear between pixels.
-
-    The displacement is (n, 2, S, S), in pixels: across and down.
-    """
-    padded, size = planes.shape[-1], displacement.shape[-1]
-    index = torch.arange(offset, offset + size, dtype=planes.dtype, device=planes.device)
-    across, down = index + displacement[:, 0], index[:, None] + displacement[:, 1]
-    # Where grid_sample wants it: -1 and 1 are the centres of the first and the last pixel.
-    grid = torch.stack([across, down], -1) * (2 / (padded - 1)) - 1
-    return functional.grid_sample(planes[:, None], grid, padding_mode="border", align_corners=True)[:, 0]
+def _displaced(plane: Tensor, displacements: Tensor) -> Tensor:
+    """A plane's slices, each at the displaced places of its pixels, linear between pixels, summed: (S, S)."""
+    size = plane.shape[-1]
+    padded, before = _around(size)
+    after = padded - size - before
+    wide = functional.pad(plane[None], (before, after, before, after), mode="reflect")
+    places = displacements + _middle(size)
+    # Only what is sampled of it is made, in steps of some pixels, so that few kinds of blurs are needed.
+    start = max(int(places.min()) // _ROUND * _ROUND, 0)
+    stop = min(-(-(int(places.max()) + 2) // _ROUND) * _ROUND, padded)
+    blurred = circular_blurs(wide[None], _sigmas(size)[1:], start, stop)
+    scales = torch.cat([wide[None, :, start:stop, start:stop], blurred])
+    # Slices sum to the image: the finest reaches down to what was not blurred at all.
+    scales[:-1] -= scales[1:].clone()
+    # Where grid_sample wants them: -1 and 1 are the centres of the first and the last pixel.
+    grid = (places.permute(0, 2, 3, 1) - start) * (2 / (stop - start - 1)) - 1
+    return functional.grid_sample(scales, grid, padding_mode="border", align_corners=True).sum((0, 1))
