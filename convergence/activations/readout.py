@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convergence.stimuli.base import Stimuli
-from convergence.stimuli.imagenet import class_order, places_of
+from convergence.stimuli.imagenet import class_order, places_of, understood
 
 _log = logging.getLogger("convergence")
 _said: set[tuple[str, str]] = set()
@@ -23,9 +23,10 @@ class AnswerReader:
     Parameters
     ----------
     stimuli : their ``classes`` are answered in; the ``members`` of a class speak for it as its own name does.
-    outputs : names of the network's outputs; empty: these are no answers, and none are read. None: unknown; then a
-        thousand of them are taken to be ImageNet's, to which classes belong by WordNet id or English name, and another
-        number, if the stimuli have as many classes, to be these in their order.
+    outputs : names of the network's outputs, such as the classes that it was trained on here; empty: these are no
+        answers, and none are read. None: unknown; then a thousand of them are taken to be ImageNet's, to which classes
+        belong by WordNet id or English name, and another number, if the stimuli have as many classes, to be these in
+        their order.
 
     Where a class has no output for certain nothing is answered, and a warning says so once.
     """
@@ -89,7 +90,10 @@ class AnswerReader:
 
     def _by_name(self, outputs: Sequence[str]) -> tuple[list[list[int]] | None, str]:
         place = {name: i for i, name in enumerate(outputs)}
-        groups = [[place[name] for name in names if name in place] for names in self._names]
+        if not all(place.keys() & names for names in self._names):  # a network of airliners, or of Airplanes
+            ways = understood(outputs)
+            place = {**{way: i for i, way in enumerate(ways) if ways.count(way) == 1}, **place}
+        groups = [sorted({place[name] for name in names if name in place}) for names in self._names]
         return self._whole(groups, "the network's outputs")
 
     def _of_imagenet(self) -> tuple[list[list[int]] | None, str]:

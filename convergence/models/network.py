@@ -14,6 +14,7 @@ from convergence.models.options import Precision, Units
 from convergence.models.preprocess import Preprocess
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
+from convergence.system.notes import say_once
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def describe(
     """The layers to tap, each with its rule for units, and the rule that stands for the network.
 
     The user's rule, else the centre of maps, and of tokens the class token or, where they hold none, the mean. The
-    user's ``cls`` holds for layers that have a class token; the others keep their default.
+    user's ``cls`` holds for layers that have a class token; the others keep their default, and it is said which.
 
     Raises
     ------
@@ -95,6 +96,10 @@ def describe(
         raise UserError(f"model.units=center needs maps, and {name}'s layers give tokens: use cls, mean or samples.")
     if units is not Units.cls:
         return {n: replace(layer, units=units.value) for n, layer in layers.items()}, units
-    if Units.cls.value not in rules and any(len(layer.shape) == 2 for layer in layers.values()):
-        raise UserError(f"model.units=cls needs a class token, and {name} has none: use mean or samples.")
+    if Units.cls.value not in rules:
+        others = "mean or samples" if any(len(layer.shape) == 2 for layer in layers.values()) else "center or mean"
+        raise UserError(f"model.units=cls needs a class token, and {name} has none in these layers: use {others}.")
+    for label, layer in layers.items():
+        if len(layer.shape) > 1 and layer.units != Units.cls.value:
+            say_once(f"model.units=cls: {label} of {name} has no class token; its units are its {layer.units}.")
     return layers, units

@@ -31,7 +31,6 @@ class Stimuli(ABC):
     fingerprint : SHA-256 of everything that the pixels and their order depend on.
     skipped : broken images that were left out.
     members : per class, names of the finer classes that it gathers, as a network may know these alone; else None.
-    texture_labels : (M,) the class whose texture an image has, where it is another one than its shape's; else None.
     """
 
     name: str
@@ -41,7 +40,6 @@ class Stimuli(ABC):
     fingerprint: str
     skipped: int = 0
     members: tuple[tuple[str, ...], ...] | None = None
-    texture_labels: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -82,7 +80,6 @@ class Stimuli(ABC):
             digest(self.fingerprint, list(indices)),
             self.skipped,
             self.members,
-            None if self.texture_labels is None else self.texture_labels[list(indices)],
             base=self,
             indices=tuple(indices),
         )
@@ -189,5 +186,4 @@ def restricted(stimuli: Stimuli, classes: tuple[str, ...], gathered: Mapping[str
         labels=new[kept.labels],
         fingerprint=digest(kept.fingerprint, classes, members),
         members=members,
-        texture_labels=None if kept.texture_labels is None else new[kept.texture_labels],
     )

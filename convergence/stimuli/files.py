@@ -92,19 +92,11 @@ class FileStimuli(Stimuli):
             files=tuple(self.files[i] for i in indices) if self.files else (),
             labels=self.labels[list(indices)],
             fingerprint=digest(self.fingerprint, list(indices)),
-            texture_labels=None if self.texture_labels is None else self.texture_labels[list(indices)],
         )
 
 
-def listed(
-    name: str, top: Path, classes: tuple[str, ...], found: Iterable[tuple[str, int]], texture: Sequence[int] = ()
-) -> FileStimuli:
-    """Images by their place below ``top`` and label, none of them opened: the fingerprint knows no content yet.
-
-    Parameters
-    ----------
-    texture : the class of each image's texture, if that is told.
-    """
+def listed(name: str, top: Path, classes: tuple[str, ...], found: Iterable[tuple[str, int]]) -> FileStimuli:
+    """Images by their place below ``top`` and label, none of them opened: the fingerprint knows no content yet."""
     # Sets that are distorted in many ways have the same names again and again: each is kept once.
     pairs = [(sys.intern(image_id), label) for image_id, label in found]
     return FileStimuli(
@@ -113,7 +105,6 @@ def listed(
         ids=tuple(image_id for image_id, _ in pairs),
         labels=torch.tensor([label for _, label in pairs], dtype=torch.int64),
         fingerprint="",
-        texture_labels=torch.tensor(texture) if texture else None,
         top=top,
     )
 

@@ -100,3 +100,13 @@ def categories() -> Mapping[str, str]:
     """The category of each of the 207 classes that have one, by WordNet id."""
     order = class_order()
     return {order[i]: category for category, places in CATEGORIES.items() for i in places}
+
+
+def understood(classes: Sequence[str]) -> tuple[str, ...]:
+    """Categories and WordNet ids in place of other ways to spell them; what is neither stays as it is."""
+    of_category = {spelt(name): name for name in CATEGORIES}
+    places = places_of(classes)
+    return tuple(
+        of_category.get(spelt(name), name if place is None else class_order()[place])
+        for name, place in zip(classes, places, strict=True)
+    )

@@ -34,10 +34,7 @@ _KEPT_BYTES = 2**28  # drawn images are kept up to this size: several networks s
 
 @dataclass
 class Shapes(Stimuli):
-    """The first M images of a split; image k of a seed is the same whatever M is.
-
-    ``texture_labels`` are told under ``rendering=cue_conflict``.
-    """
+    """The first M images of a split; image k of a seed is the same whatever M is."""
 
     config: ShapesConfig = field(default_factory=ShapesConfig)
     split: str = "test"
@@ -104,7 +101,6 @@ def shapes(config: ShapesConfig, split: str) -> Shapes:
         )
     reliability = config.texture_reliability if config.rendering == "natural" else None
     k = np.arange(count)
-    conflict = config.rendering == "cue_conflict"
     return Shapes(
         name="shapes",
         classes=CLASSES,
@@ -113,7 +109,6 @@ def shapes(config: ShapesConfig, split: str) -> Shapes:
         fingerprint=digest("shapes", _VERSION, config.seed, split, config.size, reliability, config.rendering, count),
         config=config,
         split=split,
-        texture_labels=conflicting_class(config, split, range(count)) if conflict else None,
     )
 
 
@@ -122,7 +117,7 @@ def worn(config: ShapesConfig, label: NDArray[np.int64], draws: Array) -> NDArra
     if config.rendering == "texture_swap":
         return np.floor(draws[:, 1] * len(FAMILIES)).astype(np.int64)  # any: it says nothing of the class
     own = label % len(FAMILIES)
-    # Under cue_conflict always that of some other class: conflicting_class tells which.
+    # Under cue_conflict always that of some other class.
     reliable = 0.0 if config.rendering == "cue_conflict" else config.texture_reliability
     return np.where(draws[:, 0] < reliable, own, _other(own, draws))
 
@@ -130,13 +125,6 @@ def worn(config: ShapesConfig, label: NDArray[np.int64], draws: Array) -> NDArra
 def _other(own: NDArray[np.int64], z: Array) -> NDArray[np.int64]:
     """A family that is not the class's own, by draw 1."""
     return (own + 1 + np.floor(z[:, 1] * (len(FAMILIES) - 1)).astype(np.int64)) % len(FAMILIES)
-
-
-def conflicting_class(config: ShapesConfig, split: str, indices: Sequence[int]) -> Tensor:
-    """The class whose texture each image wears under ``rendering=cue_conflict``, (n,): one of the two that share it."""
-    k = np.asarray(indices, dtype=np.int64)
-    z = _uniforms(config.seed, split, k)
-    return torch.from_numpy(_other(k % len(FAMILIES), z) + len(FAMILIES) * (z[:, 2] < 0.5))
 
 
 def _uniforms(seed: int, split: str, k: NDArray[np.int64]) -> Array:

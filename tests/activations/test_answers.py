@@ -103,6 +103,30 @@ def test_outputs_are_told_apart_by_name_where_they_have_one() -> None:
     assert turned.tolist() == outputs[:, [3, 0]].argmax(1).tolist()
 
 
+NAMES_OF_SIXTEEN = {
+    "as the sets name them": ("airplane", "bear", "bicycle"),
+    "with capitals": ("Airplane", "Bear", "Bicycle"),
+    "finer classes in English": ("airliner", "brown bear", "mountain bike"),
+    "WordNet ids": ("n02690373", "n02132136", "n03792782"),
+}
+
+
+@pytest.mark.parametrize("spelling", NAMES_OF_SIXTEEN)
+@pytest.mark.parametrize("named_twice", [False, True], ids=["shifted", "within"])
+def test_a_network_trained_on_folders_answers_in_the_benchmarks_categories(spelling: str, named_twice: bool) -> None:
+    """Within distribution a category is also one of its own members."""
+    chosen = ("airplane", "bear", "bicycle")
+    finer = [tuple(w for w, c in categories().items() if c == name) for name in chosen]
+    members = tuple((*known, name) if named_twice else known for known, name in zip(finer, chosen, strict=True))
+    outputs = logits(50, 4)
+    trained_on = ("crane", *NAMES_OF_SIXTEEN[spelling])
+    answers = AnswerReader(stimuli(chosen, members), trained_on).read(outputs)
+    assert answers is not None
+    assert answers.tolist() == outputs[:, 1:].argmax(1).tolist()
+    others = AnswerReader(stimuli(chosen, members), (*trained_on[:3], "unicycle"))
+    assert others.read(outputs) is None, "no output speaks for bicycles"
+
+
 @pytest.mark.parametrize(
     ("classes", "outputs", "width"),
     [(("a", "b"), None, 3), (("a", "b"), None, 1000), (("a", "b"), ("a", "c"), 2), (("a", "b"), ("a", "b"), 3)],

@@ -225,12 +225,45 @@ def test_tokens_are_units_by_class_token_mean_or_samples(stimuli: Stimuli, tmp_p
         assert found.positions["block"] == (5 if units is Units.samples else 1)
 
 
-def test_networks_without_a_class_token_are_averaged_over_tokens() -> None:
-    assert network(lambda: Tokens(False), layers=["block"]).units is Units.mean
-    with pytest.raises(UserError, match="units=cls needs a class token, and net has none"):
-        network(lambda: Tokens(False), Units.cls, ["block"])
-    with pytest.raises(UserError, match="units=center needs maps"):
-        network(lambda: Tokens(True), Units.center, ["block"])
+NO_CLASS, NO_MAPS = "units=cls needs a class token, and net has none", "units=center needs maps"
+KINDS: dict[str, tuple[Callable[[], nn.Module], list[str], dict[Units | None, list[str] | str]]] = {
+    "maps": (lambda: Tokens(True), ["embed"], {None: ["center"], Units.center: ["center"], Units.cls: NO_CLASS}),
+    "tokens": (lambda: Tokens(False), ["block"], {None: ["mean"], Units.center: NO_MAPS, Units.cls: NO_CLASS}),
+    "class token": (lambda: Tokens(True), ["block"], {None: ["cls"], Units.center: NO_MAPS, Units.cls: ["cls"]}),
+    "maps and class token": (
+        lambda: Tokens(True),
+        ["embed", "block"],
+        {None: ["center", "cls"], Units.center: NO_MAPS, Units.cls: ["center", "cls"]},
+    ),
+    "maps and tokens": (
+        lambda: Tokens(False),
+        ["embed", "block"],
+        {None: ["center", "mean"], Units.center: NO_MAPS, Units.cls: NO_CLASS},
+    ),
+    "vectors": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 4)),
+        ["1"],
+        {None: ["center"], Units.center: ["center"], Units.cls: NO_CLASS},
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", [None, *Units], ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rule_holds_for_layers_that_it_makes_sense_for_and_is_refused_for_others(
+    kind: str, rule: Units | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convergence.system.notes._said", set())
+    caplog.set_level("INFO", "convergence")
+    build, layers, expected = KINDS[kind]
+    wanted = expected.get(rule, [str(getattr(rule, "value", None))] * len(layers))
+    if isinstance(wanted, str):
+        with pytest.raises(UserError, match=wanted):
+            network(build, rule, layers)
+        return
+    assert [layer.units for layer in network(build, rule, layers).layers.values()] == wanted
+    said = "model.units=cls: embed of net has no class token; its units are its center" in caplog.text
+    assert said == (rule is Units.cls and "embed" in layers), "what does not follow the rule is named"
 
 
 def test_compiled_and_scripted_parts_are_refused_with_the_way_out() -> None:

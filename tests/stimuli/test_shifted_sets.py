@@ -113,7 +113,6 @@ def test_all_seventeen_sets_are_read_as_they_lie_on_disk(benchmark: Path) -> Non
     for c in found:
         assert c.stimuli.classes == within.classes == NAMES
         assert len(c.stimuli) == len(within) == 16
-        assert not c.paired, "inside a set every photograph appears once"
         assert c.averaged == (c.level in SHIFTS[c.name].averaged)
         place = SHIFTS[c.name].levels.index(c.level)
         for i, label in enumerate(c.stimuli.labels.tolist()):
@@ -139,15 +138,6 @@ def test_within_distribution_are_imagenets_images_of_the_sixteen_categories(benc
     assert not any(CHIHUAHUA in image_id for image_id in within.ids)
     assert within.members is not None
     assert [len(finer) for finer in within.members] == [len(places) + 1 for places in CATEGORIES.values()]
-
-
-def test_cue_conflict_keeps_both_cues(benchmark: Path) -> None:
-    _, found = conditions(config(benchmark, ShiftSource.model_vs_human, conditions=["cue-conflict"]))
-    images = found[0].stimuli
-    assert images.texture_labels is not None
-    for i in range(len(images)):
-        shape, _, texture = colour_of(images, i)
-        assert (shape, texture) == (images.labels[i], images.texture_labels[i])
 
 
 ENGLISH = ["airliner", "brown_bear", "mountain bike", "robin", "canoe", "wine bottle", "beach wagon", "tabby cat"]
@@ -185,8 +175,6 @@ def test_images_without_such_classes_are_no_match(benchmark: Path) -> None:
         ("rotation/dnn/session-1/0001_rot_dnn_90_cow_1_a.png", "is not named as the benchmark names its images"),
         ("rotation/dnn/session-1/IMG.png", "is not named as the benchmark names its images"),
         ("edge/cow/cow1.png", "edge/cow is no category of the benchmark's"),
-        ("cue-conflict/bear/bear1.png", "is not named by its shape and texture"),
-        ("cue-conflict/bear/cat1-bear2.png", "is not named by its shape and texture"),
     ],
 )
 def test_strange_files_are_named(tmp_path: Path, file: str, message: str) -> None:
@@ -244,7 +232,6 @@ def test_all_are_as_many_as_the_smallest_and_one_line_says_so(
                 write(tmp_path / "sets" / "fog" / level / wnid / f"other{i}.png", i)
     within, found = conditions(config(tmp_path, ShiftSource.imagenet_c, stimuli=50))
     assert [len(within), *(len(c.stimuli) for c in found)] == [18, 18, 18]
-    assert not any(c.paired for c in found)
     assert ["18 stimuli" in r.getMessage() and "imagenet_c/fog/2 has no more" in r.getMessage() for r in caplog.records]
     assert len(caplog.records) == 1
     caplog.clear()
@@ -279,7 +266,7 @@ def test_a_contrast_is_never_taken_for_an_angle() -> None:
 def test_generated_shifts_are_paired_with_what_they_are_made_of() -> None:
     within, found = conditions(DatasetConfig("digits", stimuli=20, levels="all"))
     assert len(found) == sum(len(shift.levels) for shift in SHIFTS.values())
-    assert all(c.paired and c.stimuli.ids == within.ids for c in found)
+    assert all(c.stimuli.ids == within.ids for c in found)
     assert {c.name for c in found if c.level == "analogue"} == {s.name for s in SHIFTS.values() if s.analogue}
     unchanged = by_name(found)["colour", "cr"].stimuli.pixels(range(20))
     assert unchanged is not None
@@ -297,7 +284,7 @@ def test_broken_images_are_named_or_skipped_in_all_that_are_paired(tmp_path: Pat
         conditions(config(tmp_path, ShiftSource.imagenet_c))
     within, found = conditions(config(tmp_path, ShiftSource.imagenet_c, on_error=OnError.skip))
     assert [len(within), *(len(c.stimuli) for c in found)] == [11, 11, 11]
-    assert all(c.paired and c.stimuli.ids == within.ids for c in found)
+    assert all(c.stimuli.ids == within.ids for c in found)
     assert not any(broken.name in image_id for image_id in within.ids)
     assert within.skipped == 1
 
@@ -326,7 +313,6 @@ def test_imagenet_c_is_paired_with_imagenet(tmp_path: Path) -> None:
     within, found = conditions(config(tmp_path, ShiftSource.imagenet_c, stimuli=7))
     assert [(c.name, c.level) for c in found] == [(n, level) for n in ("fog", "gaussian_noise") for level in "12345"]
     for c in found:
-        assert c.paired
         assert c.averaged
         assert [i.rsplit(".", 1)[0] for i in c.stimuli.ids] == [i.rsplit(".", 1)[0] for i in within.ids]
         assert torch.equal(c.stimuli.labels, within.labels)
@@ -343,7 +329,7 @@ def test_imagenets_relatives_restrict_both_sides_to_their_classes(tmp_path: Path
         write(tmp_path / "sets" / wnid / "art_0.jpg", class_order().index(wnid) % 256)
     within, found = conditions(config(tmp_path, source))
     (c,) = found
-    assert (c.name, c.level, c.averaged, c.paired) == (source.value.replace("_", "-"), "0", True, False)
+    assert (c.name, c.level, c.averaged) == (source.value.replace("_", "-"), "0", True)
     assert within.classes == c.stimuli.classes == tuple(sorted(ONE_OF_EACH[3:9]))
     for images in (within, c.stimuli):
         assert [i.split("/")[0] for i in images.ids] == [images.classes[label] for label in images.labels.tolist()]
@@ -451,7 +437,7 @@ def cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_cifar10_c_is_paired_row_by_row(cifar: Path, each: int) -> None:
     np.save(cifar / "sets/labels.npy", np.tile(np.arange(10_000) % 10, each))
     within, found = conditions(config(cifar, ShiftSource.cifar10_c, name="cifar10", stimuli=4))
-    assert [(c.name, c.level, c.averaged, c.paired) for c in found] == [("fog", s, True, True) for s in "12345"]
+    assert [(c.name, c.level, c.averaged) for c in found] == [("fog", s, True) for s in "12345"]
     for c in found:
         assert (c.stimuli.ids, c.stimuli.labels.tolist()) == (within.ids, within.labels.tolist())
         pixels, plain = c.stimuli.pixels([2, 0]), within.pixels([2, 0])

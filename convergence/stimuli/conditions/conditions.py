@@ -35,14 +35,12 @@ class Condition:
     level : the benchmark's token, or "analogue".
     stimuli : as many as within distribution, with the same classes.
     averaged : whether it belongs in means over shifts: the benchmark leaves the mildest and the severest levels out.
-    paired : whether the i-th stimulus is the i-th within distribution, distorted.
     """
 
     name: str
     level: str
     stimuli: Stimuli
     averaged: bool
-    paired: bool
 
 
 def conditions(
@@ -77,7 +75,7 @@ def _generated(
     found = []
     for shift, level, averaged in choice:
         images = shifted(base, shift.name, level, config.seed, device, of_each)
-        found.append(Condition(shift.name, ANALOGUE if images.analogue else level, images, averaged, paired=True))
+        found.append(Condition(shift.name, ANALOGUE if images.analogue else level, images, averaged))
     return square(base), found  # the images that the shifts begin with: nothing but the shift differs
 
 
@@ -85,7 +83,7 @@ def _cifar_c(config: DatasetConfig) -> tuple[Stimuli, list[Condition]]:
     choice = chosen(config, cifar_c.offered(config))
     base = load(config, "test")
     return base, [
-        Condition(shift.name, level, cifar_c.corrupted(config, base, shift, level), averaged, paired=True)
+        Condition(shift.name, level, cifar_c.corrupted(config, base, shift, level), averaged)
         for shift, level, averaged in choice
     ]
 
@@ -98,9 +96,9 @@ def _from_folders(config: DatasetConfig, split: str) -> tuple[Stimuli, list[Cond
     else:
         choice = chosen(config, layouts.offered(config, base.classes))
         pools = [layouts.images(config, shift, level, base.classes) for shift, level, _ in choice]
-    base, stimuli, paired = alike(config, base, pools)
+    base, stimuli = alike(config, base, pools)
     return base, [
-        Condition(shift.name, level, images, averaged, paired)
+        Condition(shift.name, level, images, averaged)
         for (shift, level, averaged), images in zip(choice, stimuli, strict=True)
     ]
 

@@ -26,7 +26,7 @@ def unopened(config: DatasetConfig, split: str) -> Stimuli:
     return load(config if config.name == "shapes" else replace(config, stimuli=None), split)
 
 
-def alike(config: DatasetConfig, base: Stimuli, pools: Sequence[FileStimuli]) -> tuple[Stimuli, list[Stimuli], bool]:
+def alike(config: DatasetConfig, base: Stimuli, pools: Sequence[FileStimuli]) -> tuple[Stimuli, list[Stimuli]]:
     """Equally many of each, ``config.stimuli`` or as many as the smallest has, of the classes that all of them have.
 
     They are chosen by a seeded shuffle, the classes taking turns. If the smallest of them has its images in all the
@@ -39,7 +39,7 @@ def alike(config: DatasetConfig, base: Stimuli, pools: Sequence[FileStimuli]) ->
 
     Returns
     -------
-    Those within distribution, the shifted ones in the order of ``pools``, and whether they are paired.
+    Those within distribution, and the shifted ones in the order of ``pools``.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def alike(config: DatasetConfig, base: Stimuli, pools: Sequence[FileStimuli]) ->
     pixels = None if isinstance(within, FileStimuli) else within.pixels([0])
     if pixels is not None:  # a recipe takes images of the size that it was trained on
         shifted = [cropped(images, pixels.shape[-1], pixels.shape[-1]) for images in shifted]
-    return within, shifted, together is not None
+    return within, shifted
 
 
 def _paired(every: Sequence[Stimuli]) -> list[Stimuli] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -12,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from convergence.stimuli.base import Stimuli, restricted
 from convergence.stimuli.fetch import fetch
 from convergence.stimuli.files import FileStimuli, listed
-from convergence.stimuli.imagenet import CATEGORIES, categories, class_order, places_of, spelt
+from convergence.stimuli.imagenet import CATEGORIES, categories, understood
 from convergence.stimuli.layouts import folders_in, images_in
 from convergence.stimuli.options import DatasetConfig, FilesConfig
 from convergence.stimuli.shifts import Shift
@@ -22,7 +21,6 @@ URL = "https://github.com/bethgelab/model-vs-human/releases/download/v0.1/{}.tar
 _CLASSES = tuple(CATEGORIES)
 _IN_CLASS_FOLDERS = ("edge", "silhouette", "cue-conflict")
 _CONDITION, _CATEGORY, _FIELDS = 3, 4, 6  # of 0001_cop_dnn_c05_dog_10_n02106662_13-4.png; the rest is the image's id
-_CONFLICT = re.compile(r"([a-z]+)\d+-([a-z]+)\d+")  # airplane1-bicycle2: shape, texture
 
 
 def levels_of(config: DatasetConfig, shift: Shift) -> dict[str, FileStimuli]:
@@ -57,7 +55,7 @@ def within(base: Stimuli) -> Stimuli:
     UserError
         If none is left.
     """
-    base = replace(base, classes=_understood(base.classes))
+    base = replace(base, classes=understood(base.classes))
     gathered = {**categories(), **{name: name for name in CATEGORIES}}
     there = {gathered[name] for name in base.classes if name in gathered}
     if not there:
@@ -66,16 +64,6 @@ def within(base: Stimuli) -> Stimuli:
             "of their classes (n02690373, airliner or airplane, …): use dataset=imagenet, or dataset.shifts=generated."
         )
     return restricted(base, tuple(name for name in CATEGORIES if name in there), gathered)
-
-
-def _understood(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """Categories and WordNet ids in place of other ways to spell them; what is neither stays as it is."""
-    of_category = {spelt(name): name for name in CATEGORIES}
-    places = places_of(classes)
-    return tuple(
-        of_category.get(spelt(name), name if place is None else class_order()[place])
-        for name, place in zip(classes, places, strict=True)
-    )
 
 
 def _sessions(folder: Path) -> Iterator[tuple[str, str, str]]:
@@ -94,28 +82,19 @@ def _sessions(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _class_folders(folder: Path, name: str) -> FileStimuli:
-    found, textures = [], []
+    found = []
     for category in folders_in(folder):
         if category not in CATEGORIES:
             raise UserError(f"{folder / category} is no category of the benchmark's ({', '.join(CATEGORIES)}).")
         for image_id in images_in(folder.parent, f"{name}/{category}"):
             found.append((image_id, _CLASSES.index(category)))
-            if name == "cue-conflict":
-                textures.append(_texture(folder.parent / image_id, category))
     if not found:
         raise UserError(f"{folder} has no images in folders of categories: remove it, and the set is fetched again.")
-    return _listed(name, folder, found, textures)
+    return _listed(name, folder, found)
 
 
-def _texture(path: Path, category: str) -> int:
-    match = _CONFLICT.fullmatch(path.stem)
-    if match is None or match[1] != category or match[2] not in CATEGORIES:
-        raise UserError(f"{path} is not named by its shape and texture as airplane1-bicycle2.png: remove it.")
-    return _CLASSES.index(match[2])
-
-
-def _listed(name: str, folder: Path, found: list[tuple[str, int]], textures: list[int] | None = None) -> FileStimuli:
-    images = listed(f"model_vs_human/{name}", folder.parent, _CLASSES, found, textures or ())
+def _listed(name: str, folder: Path, found: list[tuple[str, int]]) -> FileStimuli:
+    images = listed(f"model_vs_human/{name}", folder.parent, _CLASSES, found)
     images.members = tuple(tuple(fine for fine, coarse in categories().items() if coarse == n) for n in _CLASSES)
     return images
 

@@ -17,7 +17,6 @@ from convergence.stimuli.shifts.draws import image_seed
 from convergence.stimuli.shifts.kept import Kept
 from convergence.stimuli.shifts.levels import find
 from convergence.stimuli.shifts.partners import partners_of
-from convergence.stimuli.shifts.shift import Partner
 from convergence.stimuli.shifts.square import square
 from convergence.stimuli.shifts.statistics import Statistics, measure
 from convergence.system.hashing import digest
@@ -154,17 +153,13 @@ def shifted(
     chosen = find(shift)
     level = chosen.level(level)
     native = isinstance(base, Shapes) and shift in NATIVE
-    partners = texture_labels = None
+    partners = None
     if isinstance(base, Shapes) and native:
         source: Stimuli = shapes(replace(base.config, rendering=NATIVE[shift]), base.split)
-        assert isinstance(source, Shapes)
-        texture_labels = source.texture_labels
     else:
         source = square(base)
         if chosen.partner is not None:
             partners = partners_of(base, chosen, _seeds(base.ids, seed, shift, level), groups)
-        if chosen.partner is Partner.other_class and partners is not None:
-            texture_labels = base.labels[partners]
     if native or not (chosen.measured or chosen.partner):
         groups = None  # each image is distorted on its own
     key = () if groups is None else (groups.tolist(),)
@@ -176,7 +171,6 @@ def shifted(
         fingerprint=digest("shifted", VERSION, source.fingerprint, shift, level, seed, *key),
         skipped=base.skipped,
         members=base.members,
-        texture_labels=texture_labels,
         base=source,
         shift=shift,
         level=level,

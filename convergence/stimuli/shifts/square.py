@@ -60,5 +60,5 @@ def square(base: Stimuli) -> Stimuli:
 def cropped(base: Stimuli, short_side: int, crop: int) -> SquareStimuli:
     """The images with their short side resized, and the square in the middle cropped, in pixels."""
     fingerprint = digest(base.fingerprint, "square", short_side, crop)
-    about = (base.skipped, base.members, base.texture_labels, base, short_side, crop)
+    about = (base.skipped, base.members, base, short_side, crop)
     return SquareStimuli(base.name, base.classes, base.ids, base.labels, fingerprint, *about)
