@@ -115,10 +115,10 @@ class Tile:
         return blocks
 
     def _picked(self, places: list[tuple[Layers, int]]) -> tuple[Layers, Tensor | None]:
-        stack = places[0][0]
-        if len(stack.names) == 1:
+        stack, index = places[0][0], [i for _, i in places]
+        if index == list(range(len(stack.names))):  # nothing to copy
             return stack, None
-        return stack, torch.tensor([i for _, i in places]).to(self.device, non_blocking=True)
+        return stack, torch.tensor(index).to(self.device, non_blocking=True)
 
     def applicable(self, block: Block) -> list[Metric]:
         """The metrics that apply to the block's widths."""

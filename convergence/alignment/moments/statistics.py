@@ -200,7 +200,10 @@ def _about(products: Tensor, mean_x: Tensor, mean_y: Tensor, n: Tensor) -> Tenso
 
 
 def _masked(scatter: Tensor, live_x: Tensor, live_y: Tensor) -> Tensor:
-    return scatter.mul_(live_x[..., :, None]).mul_(live_y[..., None, :])
+    for live in (live_x[..., :, None], live_y[..., None, :]):
+        if live.device.type != "cpu" or not live.all():  # a GPU multiplies sooner than it answers
+            scatter.mul_(live)
+    return scatter
 
 
 def alive(scatter: Tensor, n: Tensor | int, mean: Tensor, shift: Tensor) -> Tensor:
