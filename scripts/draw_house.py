@@ -111,7 +111,7 @@ def draw() -> list[Path]:
     made = [ROOT / "docs" / f"house.{kind}" for kind in ("svg", "png")]
     for path in made:
         metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-        figure.savefig(path, dpi=110, bbox_inches="tight", metadata=metadata)
+        figure.savefig(path, dpi=96, bbox_inches="tight", metadata=metadata)
     return made
 
 
@@ -129,7 +129,7 @@ def _box(axes: plt.Axes, room: str, x: float, y: float) -> None:
         axes.text(left + WIDTH - 0.12, top - 0.14, step, fontsize=9.5, color=SCORES[1], va="top", ha="right", zorder=3)
     words = (ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or "").splitlines()[:1]
     inner = sorted(f"{path.parent.name}/" for path in (PACKAGE / room).glob("*/__init__.py"))
-    lines = textwrap.wrap("".join(words), 37)
+    lines = textwrap.wrap("".join(words), 37, break_on_hyphens=False)
     axes.text(left + 0.12, top - 0.46, "\n".join(lines), fontsize=8.7, color=SOFT, va="top", linespacing=1.3, zorder=3)
     axes.text(left + 0.12, y - HEIGHT / 2 + 0.12, "  ".join(inner), fontsize=9, color=INK, va="bottom", zorder=3)
 

@@ -152,7 +152,7 @@ def _ticks(axes: Any, cells: pd.DataFrame, table: pd.DataFrame, metric: str) -> 
     axes.spines[:].set_visible(False)
     for axis, names, most in ((axes.yaxis, cells.index, 24), (axes.xaxis, cells.columns, 24)):
         places = every(names, most)
-        axis.set_ticks(places, [style.short(str(names[i]), 16) for i in places])
+        axis.set_ticks(places, [style.short(str(names[i])) for i in places])
         axis.set_tick_params(length=0, labelsize=6.5 if len(places) <= 14 else 5.5)
     axes.tick_params(axis="x", rotation=90)
     across = table.source_model.nunique() > 1

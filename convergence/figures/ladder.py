@@ -27,8 +27,10 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     if not trained:
         return []
     studies = list(dict.fromkeys(step.study for step in trained))
+    alike = len(studies) == 1 and all(step.named_alike for step in trained)
+    names = {step.depth: step.layer for step in trained} if alike else {}
     with style.pyplot() as plt:
-        size = (style.COLUMN, 2.5 * len(studies) + 0.7)
+        size = (style.COLUMN, 2.5 * len(studies) + (1.2 if names else 0.7))
         figure, panels = plt.subplots(len(studies), 1, figsize=size, sharex=True, squeeze=False)
         for axes, study in zip(panels[:, 0], studies, strict=True):
             _steps(axes, [step for step in trained if step.study == study], faint=False)
@@ -36,9 +38,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
             axes.axhline(0, color="0.6", lw=0.6, zorder=0)
             gain = "gain in score (held-out r)"
             axes.set_ylabel(f"{textwrap.fill(study, 34)}\n{gain}" if len(studies) > 1 else gain)
-        names = {step.depth: step.layer for step in trained}
-        named = len(studies) == 1 and all(step.named_alike for step in trained)
-        style.depth_axis(panels[-1, 0], names if named else {})
+        style.depth_axis(panels[-1, 0], names)
         handles = sorted(panels[0, 0].get_legend_handles_labels()[0], key=lambda h: h.get_label() == _UNTRAINED)
         figure.legend(handles=handles, loc="outside upper center", frameon=False, handlelength=2.6)
         style.note(figure, tables.split(table)[0], _interval(trained))

@@ -124,7 +124,7 @@ def _layers_of(axes: Any, d: Divergence) -> None:
     onset = d.onset()
     if onset is not None:
         axes.axvline(d.depths[onset], color="0.6", lw=0.7, ls=":", zorder=0)
-        text = f"the mean gap exceeds its null from {style.short(d.layers[onset], 20)} on"
+        text = f"the mean gap exceeds its null from {style.short(d.layers[onset])} on"
         axes.set_title(text, loc="right", fontsize=6, color="0.35")  # above the panel: lines may run along its floor
 
 
@@ -153,8 +153,9 @@ def _correlation(table: pd.DataFrame, found: list[Divergence], folder: Path) -> 
         for d in [] if why_not else found:
             look, r = _LOOKS[d.protocol], correlation(d)
             axes.fill_between(d.depths, r.low, r.high, color=look["color"], alpha=0.15, linewidth=0)
-            axes.plot(d.depths, r.pearson, lw=1.2, ms=3.5, clip_on=False, **look)
-            axes.plot(d.depths, r.spearman, color=look["color"], lw=0.9, ls=":", marker="x", ms=3, clip_on=False)
+            few = {"clip_on": False, **style.marks(len(d.depths))}
+            axes.plot(d.depths, r.pearson, lw=1.2, **look, **few)
+            axes.plot(d.depths, r.spearman, color=look["color"], lw=0.9, ls=":", marker="x", **few)
         if why_not:
             text = textwrap.fill(f"no correlation: {why_not}", 44)
             axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", fontsize=6.5)

@@ -21,6 +21,7 @@ _WIDTH = 62  # letters of a note in one column
 _LEGIBLE = 5  # lines in one panel
 _NAMED = 24  # layers up to which each is named on an axis
 _MARKED = 30  # points of a line up to which each has its marker
+_LETTERS = 20  # of a layer's name on an axis
 DEPTH = "relative depth (0 first layer, 1 last)"
 
 
@@ -74,7 +75,7 @@ def heatmaps(metrics: Iterable[str]) -> list[str]:
     return [metric for metric in found if metric is not None and not catalogue.find(metric).equal_widths]
 
 
-def short(name: str, most: int) -> str:
+def short(name: str, most: int = _LETTERS) -> str:
     """A layer's name in at most so many letters: the end tells more than the beginning."""
     return name if len(name) <= most else "…" + name[1 - most :]
 
@@ -88,7 +89,7 @@ def depth_axis(axes: Any, names: Mapping[float, str], label: str = DEPTH) -> Non
     """
     axes.set(xlabel=label, xlim=(-0.03, 1.03))
     if 0 < len(names) <= _NAMED:
-        axes.set_xticks(list(names), [short(name, 18) for name in names.values()], rotation=90, fontsize=6)
+        axes.set_xticks(list(names), [short(name) for name in names.values()], rotation=90, fontsize=6)
         axes.set_xlabel("layer")
 
 
@@ -106,7 +107,7 @@ def points_bar(place: Any, axes: Any, shades: Any, points: Sequence[float], labe
     norm = BoundaryNorm([i - 0.5 for i in range(count + 1)], count) if count > 1 else None
     bar = place.colorbar(ScalarMappable(norm, ListedColormap(shades)), ax=axes, label=label, **options)
     numbered = sorted({round(i * (count - 1) / 5) for i in range(6)})
-    bar.set_ticks(numbered, labels=[f"{points[i]:.3g}" for i in numbered])
+    bar.set_ticks(numbered, labels=[f"{points[i]:.2g}" for i in numbered])
     bar.minorticks_off()
 
 
