@@ -143,7 +143,7 @@ def note(figure: Any, table: pd.DataFrame, *parts: str) -> None:
     row = table.iloc[0]
     size = f"M = {int(row.n_train + row.n_test):,}, {table.fold.nunique()} folds"
     lines = [*textwrap.wrap(tables.subject(table), _WIDTH), ""]
-    for part in (*parts, size):
+    for part in filter(None, (*parts, size)):
         joined = f"{lines[-1]};  {part}" if lines[-1] else part
         lines[-1:] = [joined] if len(joined) <= _WIDTH else [lines[-1], part]
     figure.supxlabel("\n".join(lines), fontsize=6.5, color="0.35")
