@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -12,17 +13,20 @@ from torch import nn
 from convergence.models.architecture import Architecture
 from convergence.models.memory_layout import layout
 from convergence.models.network import Network, describe
-from convergence.models.options import LibraryConfig
+from convergence.models.options import LibraryConfig, RecipeConfig, SeedsConfig
 from convergence.models.outputs import tensor_of
 from convergence.models.seeds import labels, named
-from convergence.models.training import Images, train
-from convergence.models.training_folder import Checkpoint
+from convergence.models.side_by_side import one_thread, train_ahead
+from convergence.models.training import Images, checkpoint_steps, steps_per_epoch, train
+from convergence.models.training_folder import Checkpoint, checkpoint_file
 from convergence.stimuli.load import load
 from convergence.stimuli.options import DatasetConfig
+from convergence.system import cores
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
 
 VERSION = 3  # of recipes, training and its files: raise it whenever the same seeds give others
+_LONG = 100  # steps for which it is worth to start a process
 
 
 def trajectories(
@@ -50,32 +54,43 @@ def trajectories(
             "folders, or compare networks that are trained already."
         )
     preprocess, example = architecture.enter_trained(stimuli)
+    model = architecture.initialised(seeds[0][0], len(stimuli.classes)).eval()  # the other seeds' are like it
+    architecture.check(model, example)
+    _check_outputs(model, example, len(stimuli.classes), config.name)
+    layers, units = describe(model, example, config.layers, config.units, config.name)
+    training = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
+    lying = "" if layout(model) is torch.channels_last else "contiguous"  # other roundings, so other weights
+    more = [part for part in (architecture.source, architecture.code, lying) if part]
+
+    def place(init: int, order: int) -> Path:
+        what = [config.name, preprocess.describe(), training, stimuli.fingerprint, init, order]
+        name = f"{config.name}-{stimuli.name}-init{init}-order{order}-{digest(VERSION, *what, *more)[:12]}"
+        return folder / name.replace("/", "_")
+
+    def load_images() -> Images:
+        return Images(preprocess.pixels(stimuli, range(len(stimuli))), stimuli.labels, preprocess.normalise)
+
+    on_one = isinstance(config, RecipeConfig) and device.type == "cpu"
+    last = checkpoint_steps(config.training, steps_per_epoch(config.training, len(stimuli)))[-1]
+    if isinstance(config, RecipeConfig) and on_one and last >= _LONG:
+        missing = [seed for seed in seeds if not checkpoint_file(place(*seed), last).exists()]
+        if len(missing) > 1 and cores.available() > 1:
+            ahead = [dataclasses.replace(config, seeds=SeedsConfig([i], [o])) for i, o in missing]
+            train_ahead(ahead, dataset, folder)
     runs = []
     for label, (init, order) in zip(labels(seeds), seeds, strict=True):
-        training = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
-        what = [config.name, preprocess.describe(), training, stimuli.fingerprint, init, order]
         build = partial(architecture.initialised, init, len(stimuli.classes))
-        model = build().eval()
-        lying = "" if layout(model) is torch.channels_last else "contiguous"  # other roundings, so other weights
-        more = [part for part in (architecture.source, architecture.code, lying) if part]
-        key = digest(VERSION, *what, *more)[:12]
-        architecture.check(model, example)
-        _check_outputs(model, example, len(stimuli.classes), config.name)
-        layers, units = describe(model, example, config.layers, config.units, config.name)
-
-        def load_images() -> Images:
-            return Images(preprocess.pixels(stimuli, range(len(stimuli))), stimuli.labels, preprocess.normalise)
-
-        checkpoints = train(
-            build,
-            load_images,
-            len(stimuli),
-            config.training,
-            order,
-            folder / f"{config.name}-{stimuli.name}-init{init}-order{order}-{key}".replace("/", "_"),
-            device,
-            f"{config.name} {label}",
-        )
+        with one_thread() if on_one else nullcontext():
+            checkpoints = train(
+                build,
+                load_images,
+                len(stimuli),
+                config.training,
+                order,
+                place(init, order),
+                device,
+                f"{config.name} {label}",
+            )
         runs.append(
             [
                 Network(

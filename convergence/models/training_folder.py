@@ -27,6 +27,11 @@ _CHECK = 32  # bytes of the SHA-256 that the state begins with
 _BROKEN = (SafetensorError, OSError, KeyError, ValueError, TypeError)
 
 
+def checkpoint_file(folder: Path, step: int) -> Path:
+    """Where the weights after so many steps lie."""
+    return folder / f"step-{step:07d}.safetensors"
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Weights on disk, with where in training they stand."""
@@ -68,7 +73,7 @@ class TrainingFolder:
         self._last = ""  # hash of the checkpoint that was saved last
 
     def path(self, step: int) -> Path:
-        return self.folder / f"step-{step:07d}.safetensors"
+        return checkpoint_file(self.folder, step)
 
     def finished(self, until: int | None = None) -> list[Checkpoint] | None:
         """The checkpoints (until a step) if all of them are there, whole, and of one training run."""

@@ -1,0 +1,47 @@
+"""Seeds of a recipe trained side by side are those that are trained one after the other."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from convergence.experiment.compose import compose
+from convergence.models import load as models
+from convergence.system import cores
+from convergence.system.errors import UserError
+from convergence.system.process import showing_progress
+
+CPU = torch.device("cpu")
+WORDS = ["model=tiny_vgg", "dataset=digits", "dataset.train_images=102", "model.training.batch_size=1"]
+WORDS += ["model.training.epochs=1", "model.training.early_checkpoints=0", "model.seeds.init=[0,1]"]
+
+
+def trained(folder: Path, *words: str) -> list[list[str]]:
+    cfg = compose([*WORDS, *words])
+    with showing_progress(False):
+        runs = models.trajectories(cfg.model, cfg.dataset, folder=folder, device=CPU)
+    return [[network.weights_hash for network in run] for run in runs]
+
+
+def test_the_weights_are_the_same_on_one_core_and_on_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    threads = torch.get_num_threads()
+    for count in (1, 2):
+        monkeypatch.setattr(cores, "available", lambda count=count: count)
+        torch.set_num_threads(3 - count)  # of this process
+        found[count] = trained(tmp_path / str(count))
+    torch.set_num_threads(threads)
+    assert found[1] == found[2]
+    assert found[1][0] != found[1][1]
+
+
+def test_a_training_that_diverges_is_told_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    with pytest.raises(UserError, match=r"training tiny_vgg seed0 diverged at step"):
+        trained(tmp_path, "model.training.learning_rate=1e20")
+    assert threading.active_count() < 10
+    assert "convergence.models.train_one" not in sys.modules
