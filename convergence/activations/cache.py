@@ -24,7 +24,7 @@ from torch import Tensor
 from convergence.activations.readers import Hold
 from convergence.system.claims import only_one
 from convergence.system.errors import UserError
-from convergence.system.files import write_atomic
+from convergence.system.files import state_of, write_atomic
 from convergence.system.hashing import digest, hash_tensors
 
 ANSWER = "<answer>"  # the network's own answer to each stimulus, beside its layers
@@ -70,13 +70,13 @@ class Entry:
 
         One that this entry wrote or verified itself is not read again while its file is untouched.
         """
-        state = _state(self._chunk(start))
+        state = state_of(self._chunk(start))
         return (state is not None and self._whole.get(start) == state) or self.chunk(start) is not None
 
     def chunk(self, start: int) -> dict[str, Tensor] | None:
         """The chunk if it is there and whole; a broken one is told, and written over."""
         path = self._chunk(start)
-        state = _state(path)
+        state = state_of(path)
         if state is None:
             return None
         try:
@@ -94,7 +94,7 @@ class Entry:
         tensors = {name: t.contiguous() for name, t in tensors.items()}
         content = save(tensors, metadata={"checksum": hash_tensors(tensors)})
         write_atomic(self._chunk(start), lambda path: path.write_bytes(content))
-        state = _state(self._chunk(start))
+        state = state_of(self._chunk(start))
         if state is not None and state[0] == len(content):
             self._whole[start] = state
 
@@ -144,15 +144,6 @@ class Entry:
         starts, ids, layers = index["starts"], tuple(index["ids"]), index["layers"]
         chunks = {start: self._chunk(start) for start in starts}
         return Cached(chunks, layers, ids, index["accuracy"], self.folder, hold)
-
-
-def _state(path: Path) -> tuple[int, ...] | None:
-    """Size, time and place of a file: another if it was written again; None if it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 class Cached:

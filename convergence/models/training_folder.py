@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from convergence.system.errors import UserError
-from convergence.system.files import write_atomic
+from convergence.system.files import state_of, write_atomic
 from convergence.system.hashing import hash_tensors
 
 _log = logging.getLogger("convergence")
@@ -71,6 +71,8 @@ class TrainingFolder:
     def __init__(self, folder: Path, steps: Sequence[int]) -> None:
         self.folder, self.steps = folder, steps
         self._last = ""  # hash of the checkpoint that was saved last
+        # Those that were written or found whole, and their files' state: none is read again while that is the same.
+        self._known: dict[int, tuple[tuple[int, ...] | None, tuple[Checkpoint, str | None]]] = {}
 
     def path(self, step: int) -> Path:
         return checkpoint_file(self.folder, step)
@@ -93,12 +95,19 @@ class TrainingFolder:
     def _read(self, step: int) -> tuple[Checkpoint, str | None] | None:
         """The checkpoint if it is what was written, and the hash of the one before it (older files do not say)."""
         path = self.path(step)
+        state = state_of(path)
+        if state is None:
+            return None
+        if step in self._known and self._known[step][0] == state:
+            return self._known[step][1]
         try:
             with safe_open(path, framework="pt") as handle:
                 about = handle.metadata()
                 weights = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
             if hash_tensors(weights) == about["hash"]:
-                return Checkpoint(path, step, float(about["epoch"]), about["hash"]), about.get("after")
+                checkpoint = Checkpoint(path, step, float(about["epoch"]), about["hash"])
+                self._known[step] = state, (checkpoint, about.get("after"))
+                return self._known[step][1]
         except _BROKEN:
             pass
         return None
@@ -113,11 +122,15 @@ class TrainingFolder:
         """Write a checkpoint, then the state to go on from."""
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         about = {"step": str(step), "epoch": repr(epoch), "hash": hash_tensors(weights), "after": self._last}
-        write_atomic(self.path(step), lambda path: path.write_bytes(save(weights, metadata=about)))
+        content = save(weights, metadata=about)
+        write_atomic(self.path(step), lambda path: path.write_bytes(content))
+        state = state_of(self.path(step))
+        if state is not None and state[0] == len(content):
+            self._known[step] = state, (Checkpoint(self.path(step), step, epoch, about["hash"]), self._last)
         self._last = about["hash"]
-        state = io.BytesIO()
-        torch.save({"model": weights, "optimizer": optimizer.state_dict(), "step": step}, state)
-        content = hashlib.sha256(state.getvalue()).digest() + state.getvalue()
+        buffer = io.BytesIO()
+        torch.save({"model": weights, "optimizer": optimizer.state_dict(), "step": step}, buffer)
+        content = hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue()
         write_atomic(self.folder / _STATE, lambda path: path.write_bytes(content))
 
     def resume(

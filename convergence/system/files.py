@@ -61,6 +61,15 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def state_of(path: Path) -> tuple[int, ...] | None:
+    """Size, time and place of a file: another if it was written again; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
 def _written(write: Callable[[Path], object], path: Path) -> None:
     """``write(path)``; libraries that tell a full disk in words of their own are made to tell it as the system does."""
     try:
