@@ -43,6 +43,7 @@ SHAPES: dict[str, tuple[float, int, tuple[Sequence[int], Sequence[int]] | None, 
         ],
     ),
     "streaming": (0.25, 50_000, ([256, 128], [256, 128]), ["metric.names=[linear,procrustes]"]),
+    "cut": (0.3, 500, ([2000], [1500]), []),
     "grams": (0.5, 200, ([20_000, 8_000], [20_000, 8_000]), ["metric.names=[linear,procrustes]"]),
 }
 

@@ -32,7 +32,7 @@ Sides = tuple[Columns, Columns]
 
 
 def applies(widths: tuple[int, int], positions: int, rows: int, metrics: Sequence[str]) -> bool:
-    """Whether a pair is scored from this side: more units than stimuli, and no metric that needs all correlations.
+    """Whether a pair can be scored from this side: more units than stimuli, and metrics that Gram matrices can fit.
 
     Units that are read at several positions of an image have as many samples, and go by moments.
     """

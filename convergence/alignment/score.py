@@ -6,9 +6,8 @@ A tile is a block of layers of either side whose moments fit the budget; each ti
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,56 +16,29 @@ import torch
 from torch import Tensor
 
 from convergence.alignment import folds as kfold
-from convergence.alignment import gram_side, own, rows
+from convergence.alignment import own, rows
 from convergence.alignment import similarity as unfitted
 from convergence.alignment.applicable import applies, why_none
-from convergence.alignment.chance import draws
 from convergence.alignment.chance import rows as null_rows
 from convergence.alignment.chance.draws import Drawn
 from convergence.alignment.chance.null import Null
-from convergence.alignment.engine import Tile, workers
+from convergence.alignment.fitted import fitted_maps
 from convergence.alignment.metrics import catalogue
-from convergence.alignment.metrics.catalogue import MEASURES, METRICS
+from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.metrics.metric import Metric
-from convergence.alignment.moments.accumulate import Pair, Representation, accumulate
+from convergence.alignment.moments.accumulate import Pair, Representation
+from convergence.alignment.request import DIRECTIONS, Options
 from convergence.alignment.rows import COLUMNS
-from convergence.alignment.tiles import bytes_of_moments, cost_of_pair, halving, sets_at_once, tiles
 from convergence.alignment.tiles import chunk as chunk_of
+from convergence.alignment.tiles import tiles
+from convergence.alignment.ways import Needs, sets_at_once
 from convergence.system.errors import UserError
-from convergence.system.memory import give_back, within
+from convergence.system.memory import within
 
 __all__ = ["COLUMNS", "DIRECTIONS", "VERSION", "rounds_of", "score", "transfer"]
 
 VERSION = 2  # of the scores: raise it whenever the same responses give other ones
 _HOLES = 1.25  # times the budget: where more is held, holes are given back
-DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How pairs of layers are scored: what :func:`score` and :func:`transfer` take by name.
-
-    Attributes
-    ----------
-    metrics : names of the catalogue, ``FILE.py:NAME``, or functions.
-    folds, seed : of the stimuli.
-    directions : ``both``, ``forward`` (y from x) or ``backward``.
-    device : of torch, or its name.
-    memory_gb : budget for moments and chunks.
-    chunk : stimuli read at a time; follows from the budget if None.
-    advance : is told of every n pairs done on one fold, of the data and of each draw.
-    null : chance, of which there are rows then too; not of a transfer.
-    """
-
-    metrics: Sequence[str | Callable[..., Any]] = METRICS
-    folds: int = 5
-    seed: int = 42
-    directions: str = "both"
-    device: Any = "cpu"
-    memory_gb: float = 2.0
-    chunk: int | None = None
-    advance: Callable[[int], None] | None = None
-    null: Null | None = None
 
 
 def score(x: Representation, y: Representation, pairs: Sequence[Pair], **options: Any) -> pd.DataFrame:
@@ -133,14 +105,16 @@ def _score(
     if pairs and not applicable:
         raise UserError(why_none(x, y, pairs, metrics))
     budget = options.memory_gb * 2**30
-    at_once = sets_at_once(applicable, partial(cost_of_pair, x, y, resolved, options.folds), len(others), budget)
+    fitted = [m.name for m in resolved if m.fitted and not m.call]
+    needs = Needs(x, y, options.folds, null=options.null)
+    at_once = sets_at_once(needs, applicable, fitted, len(others), budget)
     if at_once < len(others):  # maps are fitted again for each of the parts
         first, rest = others[:at_once], others[at_once:]
         return _score(x, y, first, pairs, options) + _score(x, y, rest, pairs, replace(options, advance=None))
-    with_fit, without = ([m.name for m in resolved if m.fitted is kind and not m.call] for kind in (True, False))
+    without = [m.name for m in resolved if not m.fitted and not m.call]
     drawn = Drawn(options.null) if options.null else None
     parts = [
-        *_fitted(x, y, others, [p for p in applicable if applies(x, y, p, with_fit)], fold, with_fit, options, drawn),
+        *fitted_maps(x, y, others, [p for p in applicable if applies(x, y, p, fitted)], fold, fitted, options, drawn),
         *_read_off(x, y, others, [p for p in applicable if applies(x, y, p, without)], fold, without, options, drawn),
         *_users(x, y, others, applicable if users else [], fold, users, options, drawn),
     ]
@@ -148,64 +122,6 @@ def _score(
     if drawn is not None:
         tables[0].append(null_rows.rows(pd.concat(tables[0]), drawn))
     return [_ordered(table, applicable) for table in tables]
-
-
-def _fitted(
-    x: Representation,
-    y: Representation,
-    others: Sequence[tuple[Representation, Representation]],
-    pairs: Sequence[Pair],
-    fold: Tensor,
-    names: Sequence[str],
-    options: Options,
-    drawn: Drawn | None,
-) -> Iterator[list[pd.DataFrame]]:
-    """Maps, fitted and scored: for each tile a table for each of the held-out sets."""
-    budget, directions = options.memory_gb * 2**30, DIRECTIONS[options.directions]
-    metrics = [MEASURES[name] for name in names]
-    by_gram = [(a, b) for a, b in pairs if gram_side.applies((x.layers[a], y.layers[b]), x.positions[a], x.rows, names)]
-    if by_gram:
-        sets: Any = [(x, y), *others]
-        more: Any = {"drawn": drawn, "device": options.device, "budget": budget, "advance": options.advance}
-        yield gram_side.score(sets, by_gram, fold, metrics=metrics, directions=directions, **more)
-    done = set(by_gram)
-    by_moments = [p for p in pairs if p not in done]
-
-    def cost(block: Sequence[Pair], at_once: int = 1) -> float:
-        needed = bytes_of_moments(x.layers, y.layers, block, options.folds, at_once, 1 + len(others))
-        return needed + (draws.keeps(x, y, block, options.folds, drawn.null) if drawn is not None else 0.0)
-
-    def kept(tile: Sequence[Pair]) -> float:
-        """Bytes of the held-out responses, 0 if they speed up nothing or do not fit."""
-        widths = [x.layers[a] for a in {a for a, _ in tile}] + [y.layers[b] for b in {b for _, b in tile}]
-        samples = x.positions[tile[0][0]] * math.ceil(x.rows / options.folds)
-        # As they are read, about their means of each of the folds, and along eigenvectors.
-        size = 8.0 * 3 * (1 + len(others)) * options.folds * samples * sum(widths)
-        return size if samples <= max(widths) and cost(tile) + size <= budget else 0.0
-
-    def scored(pairs_of_tile: list[Pair]) -> list[pd.DataFrame]:
-        step = options.chunk or chunk_of(x, y, pairs_of_tile, budget)
-        how: Any = {"device": options.device, "chunk": step, "keep": kept(pairs_of_tile) > 0}
-        moments = accumulate(x, y, pairs_of_tile, fold, **how)
-        held_out = [accumulate(a, b, pairs_of_tile, fold, **how, origin=moments) for a, b in others]
-        give_back()  # of the chunks
-        left = budget - kept(pairs_of_tile)
-        room = max(f for f in range(1, options.folds + 1) if f == 1 or cost(pairs_of_tile, f) <= left)
-        at_once = options.folds if drawn is not None else room
-        parts: list[list[pd.DataFrame]] = []
-        with workers(options.device) as pool:
-            for first in range(0, options.folds, at_once):
-                held = range(first, min(first + at_once, options.folds))
-                tile = Tile(moments, held_out or [moments], pairs_of_tile, held, metrics, pool)
-                parts.append(rows.observed(tile, directions, pool, options.advance))
-                if drawn is not None:
-                    advance = options.advance
-                    also: Any = {"budget": left - cost(pairs_of_tile), "chunk": step, "pool": pool, "advance": advance}
-                    draws.draw(drawn, x, y, tile, fold, directions=directions, **also)
-        return [rows.in_catalogue_order(pd.concat(tables)) for tables in zip(*parts, strict=True)]
-
-    # Nothing of a tile is held while the next one is worked on.
-    yield from (tables for _, tables in halving(scored, tiles(x, y, by_moments, cost, budget), x, y))
 
 
 def _read_off(
@@ -273,10 +189,10 @@ def _ordered(parts: list[pd.DataFrame], pairs: Sequence[Pair]) -> pd.DataFrame:
 def rounds_of(metrics: Sequence[str], null: Null | None) -> int:
     """How often ``advance`` is told of each pair and fold: with a fit and without, of the data and of each draw."""
     known = [m for m in metrics if m in MEASURES]
-    with_fit, without = ([m for m in known if MEASURES[m].fitted is kind] for kind in (True, False))
+    fitted, without = ([m for m in known if MEASURES[m].fitted is kind] for kind in (True, False))
     rounds = own.rounds(null) if len(known) < len(metrics) else 0
-    if with_fit:
-        rounds += null.rounds(with_fit) if null else 1
+    if fitted:
+        rounds += null.rounds(fitted) if null else 1
     if without:
         rounds += 1 + (null.draws if null and "shuffle" in null.kinds else 0)
     return rounds

@@ -9,13 +9,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from convergence.alignment import gram_side
-from convergence.alignment.metrics.catalogue import MEASURES, find
-from convergence.alignment.metrics.metric import Metric
 from convergence.alignment.moments.accumulate import Pair, Representation
 from convergence.system.errors import UserError
 
-GRAM = " and ".join(name for name, metric in MEASURES.items() if metric.gram)
 T = TypeVar("T")
 _BYTES = 8  # of a float64
 _log = logging.getLogger("convergence")
@@ -38,25 +34,6 @@ def bytes_of_moments(
     return _BYTES * (fitted + (sets - 1) * scored)
 
 
-def cost_of_pair(
-    x: Representation, y: Representation, metrics: Sequence[Metric], folds: int, pair: Pair, others: int
-) -> float:
-    """Peak bytes of the maps of one pair, scored on so many other sets."""
-    fitted, widths = [m.name for m in metrics if m.fitted], (x.layers[pair[0]], y.layers[pair[1]])
-    if not any(find(m).applies(*widths, x.positions[pair[0]]) for m in fitted):
-        return 0.0
-    if gram_side.applies(widths, x.positions[pair[0]], x.rows, fitted):
-        return gram_side.cost([pair], x.rows, 2 * len(fitted), 1 + others, folds)
-    return bytes_of_moments(x.layers, y.layers, [pair], folds, sets=1 + others)
-
-
-def sets_at_once(pairs: Sequence[Pair], cost_of: Callable[[Pair, int], float], sets: int, budget: float) -> int:
-    """Held-out sets that are scored together: halved until each pair fits with so many, or one is left."""
-    while sets > 1 and any(cost_of(pair, sets) > budget for pair in pairs):
-        sets = -(-sets // 2)
-    return sets
-
-
 def tiles(
     x: Representation,
     y: Representation,
@@ -76,13 +53,17 @@ def tiles(
             yield block
             continue
         if len(block) == 1:
-            a, b = block[0]
-            raise UserError(
-                f"scoring {a} × {b} ({x.layers[a]:,} × {y.layers[b]:,} units) takes {cost / 2**30:.1f} GiB, more "
-                f"than memory_gb={budget / 2**30:g}: raise it, or keep fewer units; {GRAM} "
-                "alone (metric.names) take more units than stimuli without their moments."
-            )
+            raise too_large(x, y, block[0], cost, budget)
         waiting += _halves(x, y, block)
+
+
+def too_large(x: Representation, y: Representation, pair: Pair, cost: float, budget: float) -> UserError:
+    """A pair that cannot be cut so that it fits."""
+    a, b = pair
+    return UserError(
+        f"scoring {a} × {b} ({x.layers[a]:,} × {y.layers[b]:,} units) takes {cost / 2**30:.1f} GiB, more than "
+        f"memory_gb={budget / 2**30:g}: raise it, or keep fewer units."
+    )
 
 
 def _halves(x: Representation, y: Representation, block: list[Pair]) -> list[list[Pair]]:
@@ -97,9 +78,13 @@ def _halves(x: Representation, y: Representation, block: list[Pair]) -> list[lis
 
 
 def halving(
-    work: Callable[[list[Pair]], T], blocks: Iterable[list[Pair]], x: Representation, y: Representation
+    work: Callable[[list[Pair]], T],
+    blocks: Iterable[list[Pair]],
+    x: Representation,
+    y: Representation,
+    in_parts: Callable[[Pair], T] | None = None,
 ) -> Iterator[tuple[list[Pair], T]]:
-    """Each tile with the work done on it; one that does not fit on the device is halved.
+    """Each tile with the work done on it; one that does not fit on the device is halved, a single pair done in parts.
 
     Raises
     ------
@@ -113,6 +98,13 @@ def halving(
             found = work(tile)
         except torch.cuda.OutOfMemoryError:
             if len(tile) == 1:
+                torch.cuda.empty_cache()
+                try:
+                    if in_parts is not None:
+                        yield tile, in_parts(tile[0])
+                        continue
+                except torch.cuda.OutOfMemoryError:
+                    pass
                 a, b = tile[0]
                 raise UserError(
                     f"layers '{a}' and '{b}' do not fit on the device: give device=cpu, or fewer units."

@@ -22,7 +22,7 @@ from convergence.axes.options import Protocol
 from convergence.experiment import pilot
 from convergence.experiment.config import Config
 from convergence.experiment.folder import metrics_of
-from convergence.experiment.memory import peak, sizes
+from convergence.experiment.memory import late, peak, sizes
 from convergence.experiment.representations import is_kept
 from convergence.experiment.rows import protocols_of
 from convergence.models.network import Network
@@ -115,7 +115,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         )
         + sum(passes[n.model].input_bytes * len(images) for n, images in ways.values() if not images.at_hand),
         memory_bytes=memory,
-        process_bytes=max(most, now + (memory if device.type == "cpu" else 0.0)),
+        process_bytes=max(most, now + max(late(cfg, c) for c in comparisons) + memory * (device.type == "cpu")),
         extraction_seconds=running + sum(_drawing(n, images) for n, images in new) + _reading(there),
         scoring_seconds=_scoring_seconds(cfg, comparisons, device),
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import torch
 
@@ -15,11 +13,12 @@ from convergence.alignment import own, units
 from convergence.alignment import similarity as unfitted
 from convergence.alignment.applicable import applies, why_none
 from convergence.alignment.chance import null as nulls
-from convergence.alignment.chance.draws import bytes_of_a_draw, keeps
+from convergence.alignment.chance.draws import bytes_of_a_draw
 from convergence.alignment.chance.null import BASIS_BOUND
 from convergence.alignment.metrics.catalogue import MEASURES, find
 from convergence.alignment.moments.accumulate import Pair
-from convergence.alignment.tiles import bytes_of_moments, cost_of_pair, sets_at_once, tiles
+from convergence.alignment.tiles import tiles
+from convergence.alignment.ways import By, Needs, Way, sets_at_once
 from convergence.axes.comparison import Comparison, labels
 from convergence.axes.options import OodConfig, Protocol
 from convergence.experiment.config import Config
@@ -29,6 +28,7 @@ from convergence.system import budget
 from convergence.system.errors import UserError
 
 _SCORE = 3 * 8  # bytes of a draw's three scores on one fold
+_SOLVERS, _TRANSPORT = 35 * 2**20, 68 * 2**20  # bytes of SciPy's and POT's code, which matching loads
 _ROW = 1000  # bytes of a row of the table, about
 
 
@@ -44,59 +44,59 @@ def peak(cfg: Config, c: Comparison, room: float, limit: float, lasts: Callable[
     UserError
         If a single pair of layers does not fit, or no metric applies to any pair: before anything is extracted.
     """
-    x, y = (
-        _Shape({n: p for n, (p, _) in side.items()}, {n: w for n, (_, w) in side.items()}, len(c.stimuli))
-        for side in sizes(c)
-    )
+    x, y = _shapes(c)
     if c.pairs and not any(applies(x, y, pair, metrics_of(cfg)) for pair in c.pairs):
         raise UserError(f"{c}: {why_none(x, y, c.pairs, metrics_of(cfg))}")
     fitted, without = ([m for m in metrics_of(cfg) if find(m).fitted is kind] for kind in (True, False))
-    narrow, wide_ones = parted(cfg, c, x.layers, y.layers)
-    null = nulls.of(cfg.null)
-    sets = 1 + _others(cfg, c)
+    null, sets = nulls.of(cfg.null), 1 + _others(cfg, c)
+    applied = [pair for pair in c.pairs if applies(x, y, pair, fitted)]
     if sets > 2:
-        found = [find(m) for m in metrics_of(cfg)]
-        applied = [pair for pair in c.pairs if applies(x, y, pair, fitted)]
-        sets = 1 + sets_at_once(applied, partial(cost_of_pair, x, y, found, cfg.metric.folds), sets - 1, room)
+        sets = 1 + sets_at_once(Needs(x, y, cfg.metric.folds), applied, fitted, sets - 1, room)
+    # A transfer has no chance; what is scored on its own stimuli has, and no other sets.
+    each = [Needs(x, y, cfg.metric.folds, sets), *([Needs(x, y, cfg.metric.folds, 1, null)] if null else [])]
 
-    def of_moments(block: Sequence[Pair], at_once: int = 1) -> float:
-        one, carried = (
-            bytes_of_moments(x.layers, y.layers, block, cfg.metric.folds, at_once, held) for held in (1, sets)
-        )
-        return max(carried, one + keeps(x, y, block, cfg.metric.folds, null) if null else one)
+    def refuse_if(cost: float, pair: Pair) -> None:
+        if cost > room:
+            widths, time = (x.layers[pair[0]], y.layers[pair[1]]), lasts(replace(c, pairs=(pair,)))
+            raise _refused(cfg, c, pair, widths, (cost, time), (room, limit))
 
     def of_responses(block: Sequence[Pair]) -> float:
         samples = in_fold(cfg, c) * x.positions[block[0][0]]
         read_off = unfitted.cost(x.layers, y.layers, block, samples, without)
         return max(read_off, sets * own.cost(x, y, block)) if set(without) - set(MEASURES) else read_off
 
-    def of_grams(block: Sequence[Pair]) -> float:
-        return wide.cost(block, len(c.stimuli), 2 * len(fitted), sets, cfg.metric.folds)
+    found = [0.0]
+    for needs in each:
+        for way in needs.ways(applied, fitted, room):
+            for pair in way.pairs:
+                refuse_if(needs.of(way, pair), pair)
+            found.append(_of_way(needs, way, room))
+    read_off = [pair for pair in c.pairs if applies(x, y, pair, without)]
+    for pair in read_off:
+        refuse_if(of_responses([pair]), pair)
+    found += [of_responses(tile) for tile in tiles(x, y, read_off, of_responses, room)]
+    return max(found) + _draws(cfg, c)
 
-    needs = [0.0]
-    for pairs, cost, metrics in (
-        (narrow, of_moments, fitted),
-        (wide_ones, of_grams, fitted),
-        (c.pairs, of_responses, without),
-    ):
-        scored = [pair for pair in pairs if applies(x, y, pair, metrics)]
-        for pair in scored:
-            if cost([pair]) > room:
-                widths, time = (x.layers[pair[0]], y.layers[pair[1]]), lasts(replace(c, pairs=(pair,)))
-                raise _refused(cfg, c, pair, widths, (cost([pair]), time), (room, limit))
-        if cost is of_grams:
-            units_of = [w for a, b in scored for w in (x.layers[a], y.layers[b])]
-            read = wide.bytes_of_blocks(units_of, len(c.stimuli), sets, cfg.metric.folds, room)
-            needs += [min(room, cost(scored)) + read] if scored else []
-            continue
-        for tile in tiles(x, y, scored, cost, room):
-            needs.append(cost(tile))
-            if cost is of_moments and null is not None:  # as many draws at a time as there is room for
-                each = max(bytes_of_a_draw(x, y, tile, cfg.metric.folds).values())
-                needs.append(min(room, cost(tile) + null.draws * each))
-            if cost is of_moments and null is None:  # folds side by side, where there is room
-                needs += [of_moments(tile, k) for k in range(2, cfg.metric.folds + 1) if of_moments(tile, k) <= room]
-    return max(needs) + _draws(cfg, c)
+
+def _of_way(needs: Needs, way: Way, room: float) -> float:
+    """Peak bytes of pairs that are scored in one way, each of which fits."""
+    x, y = needs.x, needs.y
+    if way.by is By.fold:
+        return max(needs.of(way, pair) for pair in way.pairs)
+    if way.by is By.grams:
+        widths = [width for a, b in way.pairs for width in (x.layers[a], y.layers[b])]
+        read = wide.bytes_of_blocks(widths, x.rows, needs.sets, needs.folds, room)
+        return min(room, needs.of_grams(way.pairs, way.metrics)) + read
+    found = [0.0]
+    for tile in tiles(x, y, way.pairs, needs.of_moments, room):
+        cost, kept = needs.of_moments(tile), needs.of_kept(tile, room)
+        if needs.null is not None:  # as many draws at a time as there is room for
+            each = max(bytes_of_a_draw(x, y, tile, needs.folds).values())
+            found.append(min(room, cost + kept + needs.null.draws * each))
+        else:  # folds side by side, where there is room
+            side_by_side = (needs.of_moments(tile, k) + kept for k in range(2, needs.folds + 1))
+            found += [cost + kept, *(held for held in side_by_side if held <= room)]
+    return max(found)
 
 
 def _draws(cfg: Config, c: Comparison) -> float:
@@ -142,6 +142,14 @@ class _Shape:
         raise AssertionError("nothing is extracted yet")  # a bug of ours, never a user's
 
 
+def _shapes(c: Comparison) -> list[_Shape]:
+    """Of x and of y."""
+    return [
+        _Shape({n: p for n, (p, _) in side.items()}, {n: w for n, (_, w) in side.items()}, len(c.stimuli))
+        for side in sizes(c)
+    ]
+
+
 def _refused(
     cfg: Config,
     c: Comparison,
@@ -157,11 +165,17 @@ def _refused(
         ways.append(f"give memory_gb={math.ceil(held * 10) / 10:g}")
     if any(network.units is Units.flatten for network in c.networks):
         ways.append("take one unit per channel (model.units=center or mean)")
-    by_gram = [name for name, measure in MEASURES.items() if measure.gram]
-    shape: Any = (len(c.stimuli), 2 * len(by_gram), 1 + min(1, _others(cfg, c)), cfg.metric.folds)
-    positions = sizes(c)[0][pair[0]][0]
-    if wide.applies(widths, positions, len(c.stimuli), by_gram) and wide.cost([pair], *shape) <= room:
-        ways.append(f"score {' and '.join(by_gram)} alone (metric.names=[{','.join(by_gram)}])")
+    alone = [name for name in metrics_of(cfg) if find(name).gram]
+    x, y = _shapes(c)
+    needed = Needs(x, y, cfg.metric.folds, 1 + min(1, _others(cfg, c)))
+
+    def fit(metrics: Sequence[str]) -> bool:
+        return all(needed.of(way, pair) <= room for way in needed.ways([pair], metrics, room))
+
+    if alone and fit(alone):
+        ways.append(f"score {' and '.join(alone)} alone (metric.names=[{','.join(alone)}])")
+    if cfg.null.kinds and fit([name for name in metrics_of(cfg) if find(name).fitted]):
+        ways.append("leave out chance (null=none)")
     ways.append("leave such layers out (model.layers)")
     whose = "" if cfg.memory_gb is not None else ", half of what may be used"
     advice = " or ".join(filter(None, (", ".join(ways[:-1]), ways[-1])))
@@ -169,14 +183,6 @@ def _refused(
         f"scoring {pair[0]} × {pair[1]} ({widths[0]:,} × {widths[1]:,} units) of {c} takes {held:.3g} GiB, and "
         f"about {time}; the budget is {given:.3g} GiB (memory_gb{whose}): {advice}."
     )
-
-
-def parted(cfg: Config, c: Comparison, x: dict[str, int], y: dict[str, int]) -> tuple[list[Pair], list[Pair]]:
-    """Pairs whose maps are fitted from moments, and from Gram matrices."""
-    fitted = [m for m in metrics_of(cfg) if find(m).fitted]
-    positions = {label: one for label, (one, _) in sizes(c)[0].items()}
-    wide_ones = {(a, b) for a, b in c.pairs if wide.applies((x[a], y[b]), positions[a], len(c.stimuli), fitted)}
-    return [p for p in c.pairs if p not in wide_ones], [p for p in c.pairs if p in wide_ones]
 
 
 def sizes(comparison: Comparison) -> list[dict[str, tuple[int, int]]]:
@@ -188,6 +194,14 @@ def sizes(comparison: Comparison) -> list[dict[str, tuple[int, int]]]:
         }
         for side in (comparison.x, comparison.y)
     ]
+
+
+def late(cfg: Config, c: Comparison) -> int:
+    """Bytes of the libraries that scoring will load."""
+    x, y = ({name: width for name, (_, width) in side.items()} for side in sizes(c))
+    matching = [found for m in metrics_of(cfg) if (found := find(m)).by_unit]
+    unequal = any(math.lcm(x[a], y[b]) > 2 * max(x[a], y[b]) for a, b in c.pairs)
+    return bool(matching) * _SOLVERS + (unequal and any(not m.equal_widths for m in matching)) * _TRANSPORT
 
 
 def in_fold(cfg: Config, c: Comparison) -> int:

@@ -6,6 +6,7 @@ its stimuli. How much of each term of the work they hold is known, how long each
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from convergence.alignment.chance.null import Null
 from convergence.alignment.metrics.catalogue import find
 from convergence.alignment.moments.accumulate import Pair
 from convergence.alignment.score import score, transfer
+from convergence.alignment.ways import Needs
 
 Size = tuple[int, int]  # of a layer: positions and units
 _ROWS = 2000  # stimuli of a piece at most
@@ -76,14 +78,16 @@ class Work:
     def parts(self) -> Iterator[Work]:
         """Of which all pairs go one way: maps by moments, maps by Gram matrices, what is read off without a map."""
         x, y = _MadeUp(self.x, 0), _MadeUp(self.y, 0)
+        x.rows = y.rows = self.rows
         for fitted in (True, False):
             metrics = [m for m in self.options["metrics"] if find(m).fitted is fitted]
             scored = [pair for pair in self.pairs if applies(x, y, pair, metrics)]
-            one_by_one = [replace(self, pairs=(pair,), options=self.options | {"metrics": metrics}) for pair in scored]
-            for wide in (False, True):
-                some = [one for one in one_by_one if (fitted and one.is_wide) is wide]
-                if some:
-                    yield replace(some[0], pairs=tuple(one.pairs[0] for one in some))
+            found = [(metrics, scored)] if scored else []
+            if fitted:
+                ways = Needs(x, y, self.options["folds"]).ways(scored, metrics, math.inf)
+                found = [(list(way.metrics), way.pairs) for way in ways]
+            for some, pairs in found:
+                yield replace(self, pairs=tuple(pairs), options=self.options | {"metrics": some})
 
     def pieces(self) -> Iterator[Work]:
         """From the smallest to the whole, or what of it is timed at most."""

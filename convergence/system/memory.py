@@ -57,13 +57,13 @@ def within(room: float) -> Iterator[None]:
         give_back()
 
 
-def ease() -> None:
-    """Where more is held than should be, give back what is freed, and large tensors at once from now on.
+def ease(always: bool = False) -> None:
+    """Where more is held than should be, or ``always``: give back what is freed, and large tensors at once from now on.
 
     Tensors of one size leave holes that others don't fill. To have the kernel map memory anew takes time, so that this
     is not done where there is room.
     """
-    if held()[0] > _most:
+    if always or held()[0] > _most:
         _mallopt((_MMAP_THRESHOLD, _LARGE), (_MMAP_MAX, 2**16))
         give_back()
 

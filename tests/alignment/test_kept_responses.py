@@ -32,7 +32,7 @@ def test_scores_are_the_same_with_and_without_them(stimuli: int, transferred: bo
     metrics = [MEASURES[name] for name in (*METRICS, "partial_soft_matching", "cca")]
     found = []
     for keep in (False, True):
-        how = {"device": torch.device("cpu"), "chunk": 17, "keep": keep}
+        how = {"device": torch.device("cpu"), "chunk": 17, "keep": 5 * keep}
         moments = accumulate(x, y, pairs, fold, **how)
         sets = [moments, accumulate(far_x, far_y, pairs, fold, **how, origin=moments)] if transferred else [moments]
         tile = Tile(moments, sets, pairs, range(5), metrics, None)

@@ -122,9 +122,7 @@ def test_the_cache_is_read_by_columns(tmp_path) -> None:  # type: ignore[no-unty
 def test_memory_follows_the_stimuli_and_not_the_units_with_a_null_too() -> None:
     x, y = ({n: layer(i, 20, 20_000).astype(np.float32)} for i, n in enumerate("ab"))
     align(x, y, metrics=METRICS, memory_gb=0.01, null="shuffle", draws=19)  # XᵀX alone would take 3 GiB
-    with pytest.raises(
-        UserError, match=r"20,000 × 20,000 units\) takes .* GiB, more than memory_gb=0.01.*linear and proc"
-    ):
+    with pytest.raises(UserError, match=r"20,000 × 20,000 units\) takes .* GiB, more than memory_gb=0.01: raise it"):
         align(x, y, memory_gb=0.01)
 
 

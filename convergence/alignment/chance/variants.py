@@ -125,6 +125,7 @@ def _turned(
     moved = (torch.cat(vectors, dim=1).transpose(1, 2) @ turns).transpose(1, 2)
     mean, trained_mean, shift, level = moved.split([len(one[0]) for one in vectors], dim=1)
     if squares is None:
+        assert test.scatter is not None
         variance = quadratic(test.scatter, turn.expand(*test.scatter.shape[:2], *turn.shape[2:]))
     else:
         variance = (squares - test.n * mean.square()) * units.live

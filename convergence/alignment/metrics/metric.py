@@ -106,6 +106,7 @@ class Metric:
     basis_bound : a rotation of the source changes its score, so that the rotation null says something.
     gram : its map is a matrix that Gram matrices can fit, where a layer has more units than there are stimuli.
     spectral : its fit reads eigenvectors of the training scatters.
+    by_unit : of the layers themselves it asks for single units alone, and for no scatter within a layer.
     fit : a map from training statistics.
     score : a map's scores on held-out statistics.
     reverse : the map of the other direction, where it follows from this one.
@@ -131,6 +132,7 @@ class Metric:
     basis_bound: bool = False
     gram: bool = False
     spectral: bool = False
+    by_unit: bool = False
     fit: Callable[[Training], Any] | None = None
     score: Callable[[Any, HeldOut], Scores] | None = None
     reverse: Callable[[Any], Any] | None = None

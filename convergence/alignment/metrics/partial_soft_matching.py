@@ -56,6 +56,7 @@ METRIC = Metric(
     look=("#56B4E9", "v", "-"),
     ignores=("order of units", "scale", "offset of each unit"),
     basis_bound=True,
+    by_unit=True,
     fit=fit,
     reverse=matching.reverse,
     score=score,

@@ -23,6 +23,7 @@ METRIC = Metric(
     ignores=("order of units", "scale", "offset of each unit"),
     equal_widths=True,
     basis_bound=True,
+    by_unit=True,
     fit=fit,
     reverse=matching.reverse,
     score=matching.score,

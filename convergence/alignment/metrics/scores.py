@@ -13,6 +13,7 @@ from convergence.alignment.moments.statistics import HeldOutUnits
 
 # A prediction whose held-out variance is below this share of what its weights could carry is constant.
 _CONSTANT = 1e-14
+_ROWS = 64  # responses that are multiplied at a time, of pairs of units
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def spread(edges: tuple[Tensor, ...], meeting: tuple[Tensor, ...], held_out: Hel
     reach = gathered(masses.square(), columns)
     return summed(
         covariance=gathered(masses * _entries(held_out.cross, rows, columns), columns),
-        variance=gathered(product * _entries(source.scatter, one, other), column),
+        variance=gathered(product * _within(source, one, other), column),
         reach=reach * _reach(source),
         shift=gathered(masses * _pick(source.shift, rows), columns),
         target=(target.variance, target.shift, target.varies),
@@ -200,6 +201,17 @@ def _pick(values: Tensor, index: Tensor) -> Tensor:
         index.shape[:-1], values.shape[:-1]
     )
     return values.expand(*shape, values.shape[-1]).gather(-1, index.expand(*shape, index.shape[-1]))
+
+
+def _within(units: HeldOutUnits, one: Tensor, other: Tensor) -> Tensor:
+    """Held-out scatter (…, E) of pairs of units of one side."""
+    if units.scatter is not None:
+        return _entries(units.scatter, one, other)
+    assert units.responses is not None
+    found = torch.zeros((), dtype=units.variance.dtype, device=one.device)
+    for rows in units.responses.split(_ROWS, dim=-2):
+        found = found + (_pick(rows, one[..., None, :]) * _pick(rows, other[..., None, :])).sum(dim=-2)
+    return found
 
 
 def _entries(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

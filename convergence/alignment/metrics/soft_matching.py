@@ -22,6 +22,7 @@ METRIC = Metric(
     freedom=Freedom.matching,
     ignores=("order of units", "scale", "offset of each unit"),
     basis_bound=True,
+    by_unit=True,
     fit=fit,
     reverse=matching.reverse,
     score=matching.score,

@@ -49,8 +49,9 @@ class Side:
     """Moments of one network's layers: shift (N,), sums (K, N) and products (K, N, N) of shifted responses.
 
     ``single`` : all responses that were read are float32 numbers, in whatever type.
+    ``products`` are (K, N), squares alone, where no scatter within a layer is asked for.
     ``ceiling`` (N,) : what the noise of repeated responses allows, of the layers where that is known.
-    ``responses`` (K, T, N) : the shifted responses themselves, where they are kept; zeros fill up smaller folds.
+    ``responses`` (k, T, N) : the shifted responses to the first k folds, where kept; zeros fill up smaller folds.
     """
 
     shift: dict[str, Tensor]
@@ -80,7 +81,8 @@ def accumulate(
     device: torch.device,
     chunk: int,
     origin: Moments | None = None,
-    keep: bool = False,
+    keep: int = 0,
+    scatters: bool = True,
 ) -> Moments:
     """One pass over the stimuli.
 
@@ -91,7 +93,9 @@ def accumulate(
     fold : (M,) fold of each stimulus.
     chunk : stimuli read at a time.
     origin : moments of other responses of the same layers, whose shifts are taken over, so that both can be combined.
-    keep : the responses too: maps are scored faster by them where a fold has fewer stimuli than a layer has units.
+    keep : the responses to so many of the first folds, too: maps are scored faster by them where a fold has fewer
+        stimuli than a layer has units.
+    scatters : the products within layers; else the squares of single units alone.
 
     Raises
     ------
@@ -101,13 +105,13 @@ def accumulate(
     columns_x = _Columns(x, dict.fromkeys(a for a, _ in pairs))
     columns_y = _Columns(y, dict.fromkeys(b for _, b in pairs))
     folds = int(fold.max()) + 1
-    side_x = columns_x.empty_side(folds, device, origin.x if origin else None)
-    side_y = columns_y.empty_side(folds, device, origin.y if origin else None)
+    side_x = columns_x.empty_side(folds, device, origin.x if origin else None, scatters)
+    side_y = columns_y.empty_side(folds, device, origin.y if origin else None, scatters)
     groups = groups_of(pairs, columns_x, columns_y, (folds,), device)
     counts = [n * columns_x.positions for n in torch.bincount(fold, minlength=folds).tolist()]
     if keep:
-        columns_x.make_room(side_x, counts, device)
-        columns_y.make_room(side_y, counts, device)
+        columns_x.make_room(side_x, counts[:keep], device)
+        columns_y.make_room(side_y, counts[:keep], device)
     filled = [0] * folds
     for start in range(0, len(fold), chunk):
         part = fold[start : start + chunk]
@@ -117,7 +121,7 @@ def accumulate(
         for k, rows in _runs(part, folds, columns_x.positions):
             columns_x.add(side_x, k, block_x[rows])
             columns_y.add(side_y, k, block_y[rows])
-            if keep:
+            if k < keep:
                 columns_x.keep(side_x, k, filled[k], block_x[rows])
                 columns_y.keep(side_y, k, filled[k], block_y[rows])
                 filled[k] += rows.stop - rows.start
@@ -199,7 +203,7 @@ class _Columns:
         self.positions = source.positions[self.names[0]]
         self._buffer: Tensor | None = None
 
-    def empty_side(self, folds: int, device: torch.device, origin: Side | None) -> Side:
+    def empty_side(self, folds: int, device: torch.device, origin: Side | None, scatters: bool) -> Side:
         widths = self.source.layers
         if origin is None:
             first = self.source.read(self.names, 0, 1)
@@ -213,7 +217,7 @@ class _Columns:
         return Side(
             shift=shift,
             sums={n: zeros(folds, widths[n]) for n in self.names},
-            products={n: zeros(folds, widths[n], widths[n]) for n in self.names},
+            products={n: zeros(folds, *(widths[n],) * (2 if scatters else 1)) for n in self.names},
             single=dict.fromkeys(self.names, True),
             ceiling=ceilings(self.source, self.names, device),
         )
@@ -241,7 +245,10 @@ class _Columns:
         sums = rows.sum(dim=0)
         for name, columns in self.slices.items():
             side.sums[name][k] += sums[columns]
-            side.products[name][k].addmm_(rows[:, columns].T, rows[:, columns])
+            if side.products[name].ndim == 3:
+                side.products[name][k].addmm_(rows[:, columns].T, rows[:, columns])
+            else:
+                side.products[name][k] += rows[:, columns].square().sum(dim=0)
 
     def make_room(self, side: Side, counts: list[int], device: torch.device) -> None:
         for name in self.names:

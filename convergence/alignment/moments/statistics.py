@@ -61,7 +61,7 @@ class HeldOutUnits:
     mean, variance : (…, N), about the held-out mean.
     shift : (…, N) held-out mean minus training mean, 0 for dead units.
     varies : (…, N) bool: live in training, and not constant here.
-    scatter : (…, N, N).
+    scatter : (…, N, N); None where only single units are known, and their responses.
     ceiling : (…, N) the largest r that the noise of repeated responses allows, 0 where units are left out of corrected
         scores; None without repeats.
     turned : (…, N, N) a rotation of the units that all but ``scatter`` are of; None where they are as they are.
@@ -74,7 +74,7 @@ class HeldOutUnits:
     variance: Tensor
     shift: Tensor
     varies: Tensor
-    scatter: Tensor
+    scatter: Tensor | None
     ceiling: Tensor | None = None
     turned: Tensor | None = None
     responses: Tensor | None = None
@@ -82,6 +82,9 @@ class HeldOutUnits:
 
     def quadratic(self, weights: Tensor) -> Tensor:
         """Held-out variance (…, N_y) of the predictions of a map (…, N, N_y)."""
+        if self.scatter is None:
+            assert self.responses is not None
+            return (self.responses @ weights).square_().sum(dim=-2)
         return quadratic(self.scatter, weights if self.turned is None else self.turned @ weights)
 
 
@@ -103,26 +106,31 @@ class Layers:
         self.n_test = torch.tensor([[counts[k]] for k in held], **like)
         self.most_train = max(sum(counts) - counts[k] for k in held)
         self.mean = others(sums, held) / self.n_train
-        scatter = _about(others(products, held), self.mean, self.mean, self.n_train)
-        self.live = alive(scatter.diagonal(dim1=-2, dim2=-1), self.n_train, self.mean, self.shift)
-        self.scatter = _masked(scatter, self.live, self.live)
-        variance, level = self.scatter.diagonal(dim1=-2, dim2=-1), (self.mean + self.shift) * self.live
+        scatter, spread = _spread(others(products, held), self.mean, self.n_train)
+        self.live = alive(spread, self.n_train, self.mean, self.shift)
+        self.scatter = None if scatter is None else _masked(scatter, self.live, self.live)
+        self.variance, level = spread.mul(self.live), (self.mean + self.shift) * self.live
         single = torch.tensor([[side.single[name]] for name in names], device=products.device)
-        self.rounding = rounding(power(variance, self.n_train, level), single)[..., None]
+        self.rounding = rounding(power(self.variance, self.n_train, level), single)[..., None]
         self.ceiling = _stacked(side.ceiling, names)[:, None] if names[0] in side.ceiling else None
         self.eigen: Eigen | None = None
         found = [self._held_out(other, names) for other in sets]
-        self.test_mean, self.varies, self.test = (torch.stack(parts, dim=2) for parts in zip(*found, strict=True))
+        known, tests = [one[:3] for one in found], [test for *_, test in found if test is not None]
+        self.test_mean, self.varies, self.test_variance = (
+            torch.stack(parts, dim=2) for parts in zip(*known, strict=True)
+        )
+        self.test = torch.stack(tests, dim=2) if tests else None
         self.responses: Tensor | None = None
         self.coordinates: Tensor | None = None
         if all(names[0] in other.responses for other in sets):
             self.responses = torch.stack([self._about_mean(other, names) for other in sets], dim=2)
 
-    def _held_out(self, side: Side, names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+    def _held_out(self, side: Side, names: Sequence[str]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         mean = _stacked(side.sums, names)[:, self.held] / self.n_test
-        test = _about(_stacked(side.products, names)[:, self.held], mean, mean, self.n_test)
-        varies = alive(test.diagonal(dim1=-2, dim2=-1), self.n_test, mean, _stacked(side.shift, names)[:, None])
-        return mean, varies & self.live, _masked(test, self.live, self.live)
+        test, spread = _spread(_stacked(side.products, names)[:, self.held], mean, self.n_test)
+        varies = alive(spread, self.n_test, mean, _stacked(side.shift, names)[:, None])
+        scatter = None if test is None else _masked(test, self.live, self.live)
+        return mean, varies & self.live, spread.mul(self.live), scatter
 
     def _about_mean(self, side: Side, names: Sequence[str]) -> Tensor:
         responses = _stacked(side.responses, names)[:, self.held]
@@ -132,6 +140,7 @@ class Layers:
 
     def decompose(self) -> None:
         """Eigenvectors of the training scatters; where stimuli are fewer than units, without those of value zero."""
+        assert self.scatter is not None
         values, vectors = torch.linalg.eigh(self.scatter)
         rank = min(values.shape[-1], self.most_train - 1)
         if 0 < rank < values.shape[-1]:
@@ -143,17 +152,17 @@ class Layers:
     def training(self, index: Tensor | None) -> TrainingUnits:
         """Layers ``index`` (P,), or the only one: statistics (P, F, 1, …)."""
         eigen = None if self.eigen is None else tuple(_picked(part, index).unsqueeze(2) for part in self.eigen)
-        scatter = _picked(self.scatter, index).unsqueeze(2)
-        mean, live, noise = (_picked(part, index).unsqueeze(2) for part in (self.mean, self.live, self.rounding))
-        variance = scatter.diagonal(dim1=-2, dim2=-1)
+        scatter = None if self.scatter is None else _picked(self.scatter, index).unsqueeze(2)
+        known = (self.mean, self.variance, self.live, self.rounding)
+        mean, variance, live, noise = (_picked(part, index).unsqueeze(2) for part in known)
         return TrainingUnits(self.n_train[:, None], mean, variance, live, noise, scatter, eigen)  # type: ignore[arg-type]
 
     def held_out(self, index: Tensor | None) -> HeldOutUnits:
         """The same layers held out: statistics (P, F, sets, …)."""
-        mean, varies, test = (_picked(part, index) for part in (self.test_mean, self.varies, self.test))
+        test = None if self.test is None else _picked(self.test, index)
+        mean, varies, variance = (_picked(part, index) for part in (self.test_mean, self.varies, self.test_variance))
         shift = (mean - _picked(self.mean, index).unsqueeze(2)) * _picked(self.live, index).unsqueeze(2)
         ceiling = None if self.ceiling is None else _picked(self.ceiling, index).unsqueeze(2)
-        variance = test.diagonal(dim1=-2, dim2=-1)
         responses, along = (
             None if part is None else _picked(part, index) for part in (self.responses, self.coordinates)
         )
@@ -197,6 +206,14 @@ def others(parts: Tensor, held: Sequence[int]) -> Tensor:
 def _about(products: Tensor, mean_x: Tensor, mean_y: Tensor, n: Tensor) -> Tensor:
     """In place: products about the means."""
     return products.addcmul_((n * mean_x)[..., :, None], mean_y[..., None, :], value=-1)
+
+
+def _spread(products: Tensor, mean: Tensor, n: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Scatter about the mean, if there are products (…, N, N) and not squares (…, N) alone, and its diagonal."""
+    if products.ndim == mean.ndim:
+        return None, products - n * mean.square()
+    scatter = _about(products, mean, mean, n)
+    return scatter, scatter.diagonal(dim1=-2, dim2=-1)
 
 
 def _masked(scatter: Tensor, live_x: Tensor, live_y: Tensor) -> Tensor:

@@ -1,0 +1,120 @@
+"""Maps, fitted and scored: from Gram matrices, from moments of all folds, or of one fold after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from convergence.alignment import gram_side, rows
+from convergence.alignment.chance import draws
+from convergence.alignment.chance.draws import Drawn
+from convergence.alignment.engine import Tile, workers
+from convergence.alignment.metrics.catalogue import MEASURES
+from convergence.alignment.metrics.metric import Metric
+from convergence.alignment.moments.accumulate import Pair, Representation, accumulate
+from convergence.alignment.request import DIRECTIONS, Options
+from convergence.alignment.tiles import chunk as chunk_of
+from convergence.alignment.tiles import halving, tiles, too_large
+from convergence.alignment.ways import By, Needs, scatters
+from convergence.system.memory import ease, give_back
+
+
+def fitted_maps(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pairs: Sequence[Pair],
+    fold: Tensor,
+    names: Sequence[str],
+    options: Options,
+    drawn: Drawn | None,
+) -> Iterator[list[pd.DataFrame]]:
+    """Maps, fitted and scored: for each tile a table for each of the held-out sets."""
+    budget, directions = options.memory_gb * 2**30, DIRECTIONS[options.directions]
+    needs = Needs(x, y, options.folds, 1 + len(others), options.null)
+    for way in needs.ways(pairs, names, budget):
+        metrics = [MEASURES[name] for name in way.metrics]
+        if way.by is By.grams:
+            sets: Any = [(x, y), *others]
+            advance = options.advance if way.whole else None  # else it is told of the same pairs again
+            more: Any = {"drawn": drawn, "device": options.device, "budget": budget, "advance": advance}
+            yield gram_side.score(sets, way.pairs, fold, metrics=metrics, directions=directions, **more)
+        elif way.by is By.moments:
+            yield from _by_moments(x, y, others, way.pairs, fold, metrics, options, drawn, needs)
+        else:
+            for pair in way.pairs:
+                if (cost := needs.of(way, pair)) > budget:
+                    raise too_large(x, y, pair, cost, budget)
+                yield _by_fold(x, y, others, pair, fold, metrics, options)
+
+
+def _by_moments(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pairs: Sequence[Pair],
+    fold: Tensor,
+    metrics: Sequence[Metric],
+    options: Options,
+    drawn: Drawn | None,
+    needs: Needs,
+) -> Iterator[list[pd.DataFrame]]:
+    """Tile by tile, from moments of all folds."""
+    budget, directions, cost = options.memory_gb * 2**30, DIRECTIONS[options.directions], needs.of_moments
+
+    def scored(pairs_of_tile: list[Pair]) -> list[pd.DataFrame]:
+        step, kept = options.chunk or chunk_of(x, y, pairs_of_tile, budget), needs.of_kept(pairs_of_tile, budget)
+        how: Any = {"device": options.device, "chunk": step, "keep": options.folds * (kept > 0)}
+        moments = accumulate(x, y, pairs_of_tile, fold, **how)
+        held_out = [accumulate(a, b, pairs_of_tile, fold, **how, origin=moments) for a, b in others]
+        give_back()  # of the chunks
+        left = budget - kept
+        room = max(f for f in range(1, options.folds + 1) if f == 1 or cost(pairs_of_tile, f) <= left)
+        at_once = options.folds if drawn is not None else room
+        parts: list[list[pd.DataFrame]] = []
+        with workers(options.device) as pool:
+            for first in range(0, options.folds, at_once):
+                held = range(first, min(first + at_once, options.folds))
+                tile = Tile(moments, held_out or [moments], pairs_of_tile, held, metrics, pool)
+                parts.append(rows.observed(tile, directions, pool, options.advance))
+                if drawn is not None:
+                    advance = options.advance
+                    more: Any = {"budget": left - cost(pairs_of_tile), "chunk": step, "pool": pool, "advance": advance}
+                    draws.draw(drawn, x, y, tile, fold, directions=directions, **more)
+        return [rows.in_catalogue_order(pd.concat(tables)) for tables in zip(*parts, strict=True)]
+
+    # Nothing of a tile is held while the next one is worked on.
+    in_parts = None if drawn else partial(_by_fold, x, y, others, fold=fold, metrics=metrics, options=options)
+    yield from (tables for _, tables in halving(scored, tiles(x, y, pairs, cost, budget), x, y, in_parts))
+
+
+def _by_fold(
+    x: Representation,
+    y: Representation,
+    others: Sequence[tuple[Representation, Representation]],
+    pair: Pair,
+    fold: Tensor,
+    metrics: Sequence[Metric],
+    options: Options,
+) -> list[pd.DataFrame]:
+    """One pair, one fold after the other: each is a pass over the stimuli, which are its own or all others."""
+    budget, within = options.memory_gb * 2**30, scatters([metric.name for metric in metrics])
+    step = options.chunk or chunk_of(x, y, [pair], budget)
+    how: Any = {"device": options.device, "chunk": step, "keep": 0 if within else 1, "scatters": within}
+    parts: list[list[pd.DataFrame]] = []
+    ease(always=True)
+    for k in range(options.folds):
+        own = (fold != k).long()
+        moments = accumulate(x, y, [pair], own, **how)
+        held_out = [accumulate(a, b, [pair], own, **how, origin=moments) for a, b in others]
+        give_back()
+        with workers(options.device) as pool:
+            tile = Tile(moments, held_out or [moments], [pair], [0], metrics, pool)
+            found = rows.observed(tile, DIRECTIONS[options.directions], pool, options.advance)
+        parts.append([table.assign(fold=k) for table in found])
+        del moments, held_out, tile
+    return [rows.in_catalogue_order(pd.concat(tables)) for tables in zip(*parts, strict=True)]
