@@ -29,6 +29,7 @@ from convergence.models.network import Network
 from convergence.models.recordings.recording import Recording
 from convergence.stimuli.base import Stimuli
 from convergence.system import budget
+from convergence.system.memory import held
 
 _LOOK = 0.05  # seconds for which images of a set are drawn, about, to judge the time for all
 _MOST = 64  # of them at most
@@ -102,7 +103,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     # Networks that see images in the same way share their pixels.
     ways = {(images.fingerprint, n.preprocess.geometry()): (n, images) for n, images in missing}
     new = [(n, i) for n, i in ways.values() if not pixels_entry(n.preprocess, i, cache).folder.exists()]
-    now, most = budget.held()  # with the networks that were tried, the recordings and the images that are at hand
+    now, most = held()  # with the networks that were tried, the recordings and the images that are at hand
     return Estimate(
         comparisons=len(comparisons),
         networks=len({n.key for c in comparisons for n in c.networks}),

@@ -47,15 +47,6 @@ def usable(root: Path = Path("/"), environment: Mapping[str, str] = os.environ) 
     return min((limit for limit in limits if 0 < limit < _NO_LIMIT), default=_UNKNOWN)
 
 
-def held(status: Path = Path("/proc/self/status")) -> tuple[int, int]:
-    """Bytes of memory that this process holds now, and has held at most; 0 where that is not told (not on Linux)."""
-    try:
-        told = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        return int(told["VmRSS"].split()[0]) * 1024, int(told["VmHWM"].split()[0]) * 1024
-    except (OSError, ValueError, KeyError, IndexError):
-        return 0, 0
-
-
 def _of_machine() -> Iterator[int]:
     try:
         yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-
-from convergence.system.budget import held
+from pathlib import Path
 
 # Of glibc's malloc.h: the option's number, its value, and the variable that sets it when a process starts.
 _MMAP_THRESHOLD, _MMAP_MAX = -3, -4
@@ -21,6 +20,15 @@ _SETTINGS = (
 )
 _LARGE = 2**22  # bytes of tensors that leave holes worth giving back
 _most = float("inf")  # bytes that the process is to hold
+
+
+def held(status: Path = Path("/proc/self/status")) -> tuple[int, int]:
+    """Bytes of memory that this process holds now, and has held at most; 0 where that is not told (not on Linux)."""
+    try:
+        told = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        return int(told["VmRSS"].split()[0]) * 1024, int(told["VmHWM"].split()[0]) * 1024
+    except (OSError, ValueError, KeyError, IndexError):
+        return 0, 0
 
 
 def keep_memory() -> bool:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convergence.models import training
+from convergence.models import training, training_folder
 from convergence.models.options import Optimizer, TrainingConfig
 from convergence.models.training import Images, train
 from convergence.models.training_folder import Checkpoint
@@ -143,6 +143,16 @@ def test_checkpoints_of_two_trainings_are_no_training_run(tmp_path: Path, undist
 @pytest.mark.parametrize("seed", [-1, -(2**63), 2**63 - 1])
 def test_any_seed_trains_and_is_another_one(seed: int, tmp_path: Path, undisturbed: list[str]) -> None:
     assert hashes(tmp_path, seed) not in ([], undisturbed)
+
+
+def test_checkpoints_that_were_just_written_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+    real = training_folder.safe_open
+    monkeypatch.setattr(training_folder, "safe_open", lambda path, **how: opened.append(path) or real(path, **how))
+    first = trained(tmp_path)
+    assert not opened
+    assert trained(tmp_path) == first
+    assert opened == [checkpoint.path for checkpoint in first]  # by a process that did not write them
 
 
 def test_step_0_is_the_untrained_network(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_what_is_freed_is_used_again_without_the_kernel_here_and_in_child_proces
 
 
 _HOLES = """
-from convergence.system.budget import held
+from convergence.system.memory import held
 from convergence.system.memory import ease, keep_memory, within
 keep_memory()
 with within({room}):
