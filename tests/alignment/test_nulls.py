@@ -27,6 +27,7 @@ CASES = {
     "equal and unequal widths": (layers(1, 120, (12, 20)), layers(2, 120, (12, 15)), 0),
     "dead units": (with_dead(layers(1, 120, (12, 20)), 3.3), with_dead(layers(2, 120, (12, 15)), 0), 3),
     "fewer stimuli than units": (layers(1, 40, (40, 64)), layers(2, 40, (40, 48)), 0),
+    "folds of unequal sizes, of fewer stimuli than units": (layers(1, 43, (40, 64)), layers(2, 43, (40, 48)), 0),
     "means far above the spread": (layers(1, 120, (12,), 1e4), layers(2, 120, (12,), 1e4), 0),
 }
 
@@ -147,9 +148,10 @@ def test_the_numbers_do_not_depend_on_chunks_threads_tiles_or_how_many_draws_the
     assert np.allclose(fewer, expected[expected.draw.notna()].set_index(kept).score.loc[fewer.index], atol=1e-9)
 
 
-def test_samples_of_one_stimulus_stay_together() -> None:
+@pytest.mark.parametrize("units", [3, 36])  # fewer than the 32 samples of a fold, and more
+def test_samples_of_one_stimulus_stay_together(units: int) -> None:
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(40, 3, 2, 2)), rng.normal(size=(40, 3, 2, 2))
+    x, y = rng.normal(size=(40, units, 2, 2)), rng.normal(size=(40, units, 2, 2))
     table = align(
         {"a": x}, {"b": y}, units="samples", metrics=["procrustes"], null="shuffle", draws=3, alpha=0.5, keep_draws=True
     )
