@@ -12,6 +12,7 @@ _PLAIN = {
     r"Invalid value assigned: \w+ is not a ListConfig, list or tuple\.?": "give a list such as [a,b]",
     r"Invalid type assigned: \w+ is not a subclass of .*": "it is a group of options; set one of these",
 }
+_FEW = 5  # choices that are listed
 _UNKNOWN = "the options were not understood: `convergence run --help` lists them, with their values"
 
 
@@ -51,7 +52,7 @@ def of_config(error: BaseException) -> str:
         return f"{message.removeprefix('Error merging override ')}: {reason.rstrip('.')}."
     key = next((line.split("full_key:")[1].strip() for line in inner + first if "full_key:" in line), "")
     if "not in" in inner[0] or "Could not override" in message:
-        return no_such_option(message.split("'")[1] if "'" in message else key)
+        return no_such_option(message.split("'")[1] if "'" in message else key, "PopulationConfig" in inner[0])
     if "missing mandatory value" in message:
         return f"{key} has no value: write {key}=VALUE."
     if "nterpolation" in message:
@@ -73,11 +74,18 @@ def _causes(error: BaseException | None) -> list[list[str]]:
     return causes
 
 
-def no_such_option(option: str) -> str:
+def no_such_option(option: str, of_population: bool = False) -> str:
     """There is none of that name; the nearest, or the choices of its group that have it."""
-    having = choices_with(option)
+    group, _, name = option.partition(".")
+    having = choices_with(f"model.{name}" if group == "against" else option)
+    having = [choice.replace("model=", "model@against=") for choice in having] if group == "against" else having
+    if having and of_population:
+        member = f"{having[0].replace('=', ': ')}, " + name.replace(".", ": {") + ": …" + "}" * name.count(".")
+        return f"a population has no option '{option}': give it to each network of the list, as in {{{member}}}."
     if having:
-        return f"there is no option '{option}'. It is one of {' and of '.join(having)}."
+        few = having if len(having) <= _FEW else [*having[: _FEW - 1], f"{len(having) - _FEW + 1} other choices"]
+        listed = ", ".join(few[:-1]) + " and " + few[-1] if len(few) > 1 else few[0]
+        return f"there is no option '{option}'. It is one of {listed}."
     near = difflib.get_close_matches(option, names(), n=2, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else "`convergence run --help` lists the options."
     return f"there is no option '{option}'. {hint}"

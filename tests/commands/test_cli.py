@@ -202,6 +202,25 @@ def test_the_config_is_shown_by_a_flag_before_the_command(capfd: pytest.CaptureF
         (["run", "~metric"], "~metric: an option cannot be taken away"),
         (["run", "against.seeds.init=[0]"], "sets up a second model, and there is none: name it with model@against="),
         (["run", "axis.cross_time=true"], "there is no option 'axis.cross_time'. It is one of axis=training."),
+        (["run", "null.dras=1"], "there is no option 'null.dras'. Did you mean null.draws"),
+        (
+            ["run", "dataset=digits", "dataset.size=8"],
+            "there is no option 'dataset.size'. It is one of dataset=shapes.",
+        ),
+        (
+            ["run", "model=arrays", "model.weights=[x]"],
+            "there is no option 'model.weights'. It is one of model=alexnet, model=barlow_twins_resnet50, "
+            "model=convnext, model=deit and ",
+        ),
+        (
+            ["run", "model@against=arrays", "against.training.epochs=1"],
+            "there is no option 'against.training.epochs'. It is one of model@against=alexnet",
+        ),
+        (
+            ["run", "model=[tiny_resnet,tiny_vgg]", "model.training.epochs=3"],
+            "a population has no option 'model.training.epochs': give it to each network of the list, as in "
+            "{model: alexnet, training: {epochs: …}}.",
+        ),
         (["run", "metric=[linear,procrustes]"], "give a list such as metric.names=[linear,procrustes]"),
         (["run", "model.seeds.init=3"], "model.seeds.init=3: give a list such as [a,b]."),
         (["run", "model.training=3"], "model.training=3: it is a group of options; set one of these."),
