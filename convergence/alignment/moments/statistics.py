@@ -217,10 +217,7 @@ def _spread(products: Tensor, mean: Tensor, n: Tensor) -> tuple[Tensor | None, T
 
 
 def _masked(scatter: Tensor, live_x: Tensor, live_y: Tensor) -> Tensor:
-    for live in (live_x[..., :, None], live_y[..., None, :]):
-        if live.device.type != "cpu" or not live.all():  # a GPU multiplies sooner than it answers
-            scatter.mul_(live)
-    return scatter
+    return scatter.mul_(live_x[..., :, None]).mul_(live_y[..., None, :])
 
 
 def alive(scatter: Tensor, n: Tensor | int, mean: Tensor, shift: Tensor) -> Tensor:
