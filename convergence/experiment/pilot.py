@@ -160,8 +160,9 @@ def _judged(work: Work, call: Callable[..., None], count: int, spend: float) -> 
         left = (spend - (now - start)) * times[-1] / (now - begun)
         least, most = terms[-1][-1], _LEAP * terms[-1][-1]
         larger = [p for p in pieces if least < p.terms[-1] <= most and _SURE * np.dot(rates, p.terms) <= left]
-        if not larger:
-            return times[-1] if terms[-1] == work.terms else float(np.dot(rates, work.terms))
+        whole = times[-1] if terms[-1] == work.terms else float(np.dot(rates, work.terms))
+        if not larger or whole < spend / 2:  # what is short need not be known well
+            return whole
         begun = now
         times.append(_took(larger[-1], call, count))
         terms.append(larger[-1].terms)
