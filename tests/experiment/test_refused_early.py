@@ -37,6 +37,13 @@ CASES: dict[str, tuple[list[str], str]] = {
     "no such function for a metric": (["metric.names=[nowhere.py:score]"], "nowhere.py"),
     "a layer that is not there": (["model.layers=[conv9]"], "conv9"),
     "a pair wider than the budget": (["memory_gb=1e-6"], "the budget is"),
+    "Gram matrices larger than the budget": (
+        ["memory_gb=1e-6", "metric.names=[linear]", "model.units=flatten", "model.layers=[features.1]"],
+        "the budget is",
+    ),
+    "a fold larger than the budget": (["memory_gb=1e-5", "metric.names=[cca]"], "the budget is"),
+    "responses larger than the budget": (["memory_gb=1e-6", "metric.names=[rsa]"], "the budget is"),
+    "a rule that does not apply to maps": (["model.units=cls"], "units=cls"),
 }
 
 
