@@ -89,7 +89,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     def lasts(c: Comparison) -> str:
         return duration(_scoring_seconds(cfg, [c], device))
 
-    memory = budget.HELD * max(peak(cfg, c, room, budget.usable_on(device), lasts) for c in comparisons)
+    memory = budget.planned(max(peak(cfg, c, room, budget.usable_on(device), lasts) for c in comparisons))
     wanted = {
         (n.key, images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
     }

@@ -10,6 +10,7 @@ import torch
 
 _SHARE = 0.5  # of what may be used: the rest is for the networks, their images, and others
 HELD = 1.75  # bytes held for each that scoring counts: copies, buffers, gaps (scripts/benchmark_memory.py measures it)
+_LARGE, _FIXED = 1.2, 80 * 2**20  # the same where much is counted, and bytes besides
 _UNKNOWN = 4 * 2**30
 _NO_LIMIT = 2**60  # how cgroups of version 1 spell it, about
 
@@ -27,6 +28,11 @@ def gigabytes(asked: float | None, device: torch.device) -> float:
 def counted(asked: float | None, device: torch.device) -> float:
     """GiB that scoring may count of the budget, so that what it holds stays within."""
     return gigabytes(asked, device) / HELD
+
+
+def planned(bytes_counted: float) -> float:
+    """Bytes that scoring will hold, about: copies are of a part of what is counted, less and less of it as it grows."""
+    return min(HELD * bytes_counted, _LARGE * bytes_counted + _FIXED)
 
 
 def usable_on(device: torch.device) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from convergence.system.budget import gigabytes, usable, usable_on
+from convergence.system.budget import HELD, counted, gigabytes, planned, usable, usable_on
 
 MIB = 2**20
 CASES: dict[str, tuple[str, dict[str, str], dict[str, str], int]] = {
@@ -74,3 +74,10 @@ def test_on_a_card_the_budget_is_no_more_than_the_card_has(monkeypatch: pytest.M
     assert gigabytes(1000, cuda) == 1000
     assert gigabytes(5000, cuda) == 1024
     assert gigabytes(None, cuda) == pytest.approx(usable() / 2**31)
+
+
+@pytest.mark.parametrize("gib", [0.05, 0.25, 2, 50])
+def test_no_more_is_planned_than_is_given(gib: float) -> None:
+    told = planned(counted(gib, torch.device("cpu")) * 2**30)
+    assert 0.6 * gib * 2**30 < told <= gib * 2**30 * (1 + 1e-9)
+    assert planned(1000) == 1000 * HELD
