@@ -19,9 +19,9 @@ from convergence.alignment.moments.accumulate import Side
 
 # A unit is dead when its spread is below this share of its level: float32 rounding of a constant stays below it.
 _DEAD = 1e-6
-# Rounding adds less than this share of its level to a response that is a float32 number (as all are that a network in
+# Rounding adds about this share of its level to a response that is a float32 number (as all are that a network in
 # float32 gives, in whatever type they come), and to another.
-_SINGLE, _DOUBLE = 1e-7, 1e-15
+_SINGLE, _DOUBLE = 3e-8, 3e-16
 _BLOCK = 64  # units: below it, halving a matrix product costs more than it saves
 _LARGE = 2**26  # multiplications from which halving pays on a CPU
 
@@ -241,8 +241,10 @@ def rounding(total: Tensor, single: Tensor) -> Tensor:
 
 def in_range(values: Tensor, noise: Tensor | float, n: Tensor, units: int) -> Tensor:
     """Which eigenvalues (…, r) of the scatter of n samples are above the rounding of responses and of the scatter."""
+    # The eigenvalues of rounding's own scatter are at most (√n + √N)² of its variances, and that twice to be safe.
+    noise = 8 * noise * (n / units).clamp_min(1)
     lost = n.clamp_min(units) * torch.finfo(values.dtype).eps * values.amax(dim=-1, keepdim=True).clamp_min(0)
-    return values > torch.maximum(lost, noise * (n / units).clamp_min(1))
+    return values > torch.maximum(lost, noise)
 
 
 def quadratic(scatter: Tensor, weights: Tensor) -> Tensor:
