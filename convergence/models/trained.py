@@ -25,7 +25,7 @@ from convergence.system import cores
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
 
-VERSION = 3  # of recipes, training and its files: raise it whenever the same seeds give others
+VERSION = 4  # of recipes, training and its files: raise it whenever the same seeds give others
 _LONG = 100  # steps for which it is worth to start a process
 
 
