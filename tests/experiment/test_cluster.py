@@ -25,7 +25,7 @@ from torch import nn
 from convergence import align
 from convergence.activations import extract as activations
 from convergence.activations.cache import Entry
-from convergence.alignment import score as scoring
+from convergence.alignment import fitted as scoring
 from convergence.axes.options import DepthConfig, TrainingAxisConfig
 from convergence.commands import main as cli
 from convergence.commands import refusals

@@ -28,7 +28,7 @@ SHOWN = {
     "coffee.png": {967},  # espresso
     "camera.png": {872},  # tripod
     "motorcycle_left.png": {665, 670, 535},  # moped, motor scooter, disc brake
-    "rocket.jpg": {657, 744, 812},  # missile, projectile, space shuttle
+    "rocket.jpg": {657, 744, 812, 540},  # missile, projectile, space shuttle; drilling platform: the tower beside it
     "astronaut.png": {518, 560, 450},  # crash helmet, football helmet, bobsled: a helmet under the arm
 }
 
