@@ -28,9 +28,11 @@ SHOWN = {
     "coffee.png": {967},  # espresso
     "camera.png": {872},  # tripod
     "motorcycle_left.png": {665, 670, 535},  # moped, motor scooter, disc brake
-    "rocket.jpg": {657, 744, 812, 540},  # missile, projectile, space shuttle; drilling platform: the tower beside it
+    "rocket.jpg": {657, 744, 812},  # missile, projectile, space shuttle
     "astronaut.png": {518, 560, 450},  # crash helmet, football helmet, bobsled: a helmet under the arm
 }
+
+TAKEN_FOR = {("lite2", "rocket.jpg"): {540}}  # a drilling platform: the tower beside it
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def test_weights_of_another_implementation_recognise_photographs(size: str, phot
     with torch.inference_mode():
         answers = network.build()(network.preprocess(stimuli, range(len(stimuli)))).argmax(dim=1).tolist()
     seen = {Path(i).name: answer for i, answer in zip(stimuli.ids, answers, strict=True)}
-    assert all(seen[name] in right for name, right in SHOWN.items()), seen
+    assert all(seen[name] in right | TAKEN_FOR.get((size, name), set()) for name, right in SHOWN.items()), seen
 
 
 def test_trained_networks_align_beyond_their_untrained_copies(photographs: Path, tmp_path: Path) -> None:
