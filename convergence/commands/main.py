@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from convergence import __version__
 from convergence.commands import cache, figure, listing, report, run, status, train
 from convergence.commands.output import log_plainly, say
 from convergence.commands.words import debugging, split
@@ -29,6 +30,7 @@ examples:
   convergence run --dry-run …     which comparisons, in how many jobs
   convergence run --help          all options and their values
   convergence run --cfg job …     what would run
+  convergence --version           of the program
 
 `python -m convergence COMMAND …` is the same. convergence COMMAND --help tells more.
 """
@@ -92,6 +94,9 @@ def _understood(words: Sequence[str]) -> Any:
     flags, named = split(words)
     if (not named and (not words or set(words) & {"-h", "--help"})) or named[:1] == ["help"]:
         whole.print_help()
+        raise SystemExit(0)
+    if not named and words == ["--version"]:
+        print(f"convergence {__version__}")
         raise SystemExit(0)
     known = next(action for action in whole._actions if isinstance(action, argparse._SubParsersAction)).choices
     if not named:

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from convergence.models.augmentation import AUGMENTS, dropout_seed, generator
 from convergence.models.memory_layout import layout
-from convergence.models.options import Optimizer, Schedule, TrainingConfig
+from convergence.models.optimiser import Optimiser
+from convergence.models.options import Schedule, TrainingConfig
 from convergence.models.outputs import tensor_of
 from convergence.models.training_folder import Checkpoint, TrainingFolder
 from convergence.system.claims import only_one
@@ -110,12 +111,12 @@ def _train(
     name: str,
     per_epoch: int,
 ) -> None:
-    def make() -> tuple[nn.Module, torch.optim.Optimizer]:
+    def make() -> tuple[nn.Module, Optimiser]:
         model = build().to(device)
         model = model.to(memory_format=layout(model))  # type: ignore[call-overload]
-        return model, _optimizer(model, config)
+        return model, Optimiser(model, config)
 
-    model, optimizer, start = place.resume(make)
+    model, optimiser, start = place.resume(make)
     lying = layout(model)
     pixels, labels = training.pixels.to(device), training.labels.to(device)
     saved = set(place.steps)
@@ -138,7 +139,7 @@ def _train(
                         chosen = augment(chosen, order_seed, at)
                 images = training.normalise(chosen.contiguous(memory_format=lying))
                 torch.manual_seed(dropout_seed(order_seed, at))  # a resumed run drops what an undisturbed one does
-                loss = _step(model, optimizer, images, labels[batch], rate, config.mixed_precision)
+                loss = _step(model, optimiser, images, labels[batch], rate, config.mixed_precision)
                 # A step may leave broken weights behind a finite loss: they must not become a checkpoint.
                 if not math.isfinite(loss) or (step in saved and not _finite(model)):
                     raise UserError(
@@ -147,21 +148,17 @@ def _train(
                     )
                 advance(1)
             if step in saved:
-                place.save(model, optimizer, step, step / per_epoch)
+                place.save(model, optimiser, step, step / per_epoch)
 
 
-def _step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, rate: float, mixed: bool
-) -> float:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def _step(model: nn.Module, optimiser: Optimiser, images: Tensor, labels: Tensor, rate: float, mixed: bool) -> float:
     model.train()
     # bfloat16 has float32's range, so that gradients need no scaling.
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=mixed):
         loss = F.cross_entropy(_outputs(model, images), labels)
-    optimizer.zero_grad(set_to_none=True)
+    optimiser.forget()
     loss.backward()
-    optimizer.step()
+    optimiser.step(rate)
     return loss.item()
 
 
@@ -174,15 +171,6 @@ def _outputs(model: nn.Module, images: Tensor) -> Tensor:
 
 def _finite(model: nn.Module) -> bool:
     return all(bool(torch.isfinite(t).all()) for t in model.state_dict().values() if t.is_floating_point())
-
-
-def _optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    if config.optimizer is Optimizer.adamw:
-        return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.momentum, 0.999))
-    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.momentum > 0)
 
 
 def _learning_rate(config: TrainingConfig, step: int, total: int) -> float:

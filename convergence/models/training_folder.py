@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from convergence.models.optimiser import Optimiser
 from convergence.system.errors import UserError
 from convergence.system.files import state_of, write_atomic
 from convergence.system.hashing import hash_tensors
@@ -118,7 +119,7 @@ class TrainingFolder:
             if self.path(step).exists() and self._read(step) is None:
                 _log.warning("%s is broken: its network is trained again.", self.path(step))
 
-    def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, epoch: float) -> None:
+    def save(self, model: nn.Module, optimiser: Optimiser, step: int, epoch: float) -> None:
         """Write a checkpoint, then the state to go on from."""
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         about = {"step": str(step), "epoch": repr(epoch), "hash": hash_tensors(weights), "after": self._last}
@@ -129,23 +130,21 @@ class TrainingFolder:
             self._known[step] = state, (Checkpoint(self.path(step), step, epoch, about["hash"]), self._last)
         self._last = about["hash"]
         buffer = io.BytesIO()
-        torch.save({"model": weights, "optimizer": optimizer.state_dict(), "step": step}, buffer)
+        torch.save({"model": weights, "optimizer": optimiser.state_dict(), "step": step}, buffer)
         content = hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue()
         write_atomic(self.folder / _STATE, lambda path: path.write_bytes(content))
 
-    def resume(
-        self, make: Callable[[], tuple[nn.Module, torch.optim.Optimizer]]
-    ) -> tuple[nn.Module, torch.optim.Optimizer, int]:
+    def resume(self, make: Callable[[], tuple[nn.Module, Optimiser]]) -> tuple[nn.Module, Optimiser, int]:
         """The network and its optimiser as they were saved last, and that step; else untrained ones and -1.
 
         A network into which the state could be loaded in part only is never the one that is returned.
         """
         state = self._state()
         if state is not None:
-            model, optimizer = make()
+            model, optimiser = make()
             try:
                 model.load_state_dict(state["model"])
-                optimizer.load_state_dict(state["optimizer"])
+                optimiser.load_state_dict(state["optimizer"])
             except torch.OutOfMemoryError:
                 raise
             except (RuntimeError, KeyError, ValueError, TypeError) as error:
@@ -153,7 +152,7 @@ class TrainingFolder:
                 _log.warning("%s cannot be gone on from (%s): training starts over.", self.folder / _STATE, reason)
             else:
                 self._last = hash_tensors(state["model"])
-                return model, optimizer, int(state["step"])
+                return model, optimiser, int(state["step"])
         self._last = ""
         return *make(), -1
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from convergence.models import training, training_folder
+from convergence.models.optimiser import Optimiser
 from convergence.models.options import Optimizer, TrainingConfig
 from convergence.models.training import Images, train
 from convergence.models.training_folder import Checkpoint
@@ -100,7 +101,7 @@ def test_a_state_that_loads_in_part_leaves_nothing_behind(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "load_state_dict", refuse)  # the network's weights are loaded by then
+        patch.setattr(Optimiser, "load_state_dict", refuse)  # the network's weights are loaded by then
         assert hashes(tmp_path) == undisturbed
     assert "training starts over" in caplog.text
 
@@ -114,7 +115,7 @@ def test_a_full_device_is_said_and_what_is_done_stays(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "load_state_dict", full)
+        patch.setattr(Optimiser, "load_state_dict", full)
         with pytest.raises(UserError, match=r"does not fit into the memory of cpu: .*batch_size"):
             trained(tmp_path)
     assert (tmp_path / "step-0000004.safetensors").exists()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,6 +40,8 @@ def _canny(planes: Tensor) -> Tensor:
 
 def _grown(edges: Tensor, weak: Tensor) -> NDArray[np.bool_]:
     """Of the weak edges those that hang together with an edge, in any of eight directions."""
+    from scipy import ndimage  # half a second that runs without this shift do not pay
+
     parts, count = ndimage.label(weak.cpu().numpy(), np.ones((3, 3)))
     kept = np.zeros(count + 1, dtype=bool)
     kept[parts[edges.cpu().numpy()]] = True

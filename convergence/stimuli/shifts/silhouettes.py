@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from convergence.stimuli.shifts.colour import as_rgb
@@ -34,6 +33,8 @@ def silhouette(images: Tensor) -> Tensor:
 
 def _object(image: Array) -> NDArray[np.bool_]:
     strange = _strangeness(image)
+    from scipy import ndimage  # half a second that runs without this shift do not pay
+
     mask = ndimage.binary_fill_holes(strange > max(_otsu(strange), _LEAST))
     parts, count = ndimage.label(mask)
     if count < 2:
