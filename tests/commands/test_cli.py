@@ -279,16 +279,6 @@ def test_help_of_run_lists_every_choice_and_the_composed_config_is_shown(capfd: 
     assert "against: null" in composed
 
 
-@pytest.mark.parametrize("words", [["--help"], ["list", "--help"], ["status", "FOLDER"], ["runn"]])
-def test_light_commands_load_nothing_heavy(words: list[str], tmp_path: Path) -> None:
-    (tmp_path / "outputs" / "depth" / "run" / "shards").mkdir(parents=True)
-    typed = [word.replace("FOLDER", str(tmp_path)) for word in words]
-    heavy = ("torch", "timm", "matplotlib", "pandas", "scipy", "hydra", "omegaconf")
-    code = f"import sys; from convergence.commands.main import main; main({typed}); print(*sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert not set(told.splitlines()[-1].split()) & set(heavy)
-
-
 def test_lists_can_be_filtered(capsys: pytest.CaptureFixture[str]) -> None:
     def told(*words: str) -> str:
         assert cli.main(["list", *words]) == 0
