@@ -27,7 +27,7 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     images = held_out(config)
     counts = _counts(config, len(images))  # said before anything is trained
     sides = [config.model] if config.against is None else [config.model, config.against]
-    groups = [models.trajectories(side, config.dataset, folder=folder, device=device) for side in sides]
+    groups = models.of_sides(sides, config.dataset, folder=folder, device=device)
     trained = pairs_of([[run[-1] for run in group] for group in groups])
     if not trained:
         raise nothing_to_compare(config)

@@ -39,7 +39,7 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     )
     check_folds(config.metric, len(images))
     sides = [config.model] if config.against is None else [config.model, config.against]
-    groups = [models.trajectories(side, config.dataset, folder=folder, device=device) for side in sides]
+    groups = models.of_sides(sides, config.dataset, folder=folder, device=device)
     named = {"trained": [[run[-1] for run in group] for group in groups]}
     if axis.untrained:
         named["untrained"] = [

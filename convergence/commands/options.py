@@ -64,17 +64,32 @@ def names() -> list[str]:
 
 def choices_with(option: str) -> list[str]:
     """The choices of the option's group that have it, such as ``axis=training`` for ``axis.checkpoints``."""
-    from convergence.experiment.compose import compose, conf_folder
+    from convergence.experiment.compose import conf_folder, schemas
 
     group, _, name = option.partition(".")
-    found = []
-    for path in sorted((conf_folder() / group).glob("*.yaml")) if name else []:
-        made: Any = getattr(compose([f"{group}={path.stem}"]), group)
-        for part in name.split("."):
-            made = getattr(made, part, _ABSENT)
-        if made is not _ABSENT:
-            found.append(f"{group}={path.stem}")
-    return found
+    known = {node.__name__ for of, node in schemas() if of == group and _has(node, name.split("."))}
+    files = sorted((conf_folder() / group).glob("*.yaml")) if name else []
+    return [f"{group}={file.stem}" for file in files if _schema(file).__name__ in known]
+
+
+def _has(options: Any, names: list[str]) -> bool:
+    """Whether the dataclass has the option; what a mapping holds is anyone's guess."""
+    hints = get_type_hints(options)
+    kinds = [kind for kind in (hints.get(names[0]), *get_args(hints.get(names[0]))) if kind is not None]
+    return bool(kinds) and (len(names) == 1 or any(is_dataclass(k) and _has(k, names[1:]) for k in kinds))
+
+
+def _schema(file: Path) -> type:
+    """The dataclass that a choice's file fills, itself or by the choice that it goes on from."""
+    from omegaconf import OmegaConf
+
+    from convergence.experiment.compose import schema
+
+    for entry in OmegaConf.load(file).defaults:
+        if not isinstance(entry, str):
+            ((group, name),) = entry.items()
+            return schema(group.removeprefix("/").partition("@")[0], name)
+    return _schema(file.with_stem(next(entry for entry in OmegaConf.load(file).defaults if entry != "_self_")))
 
 
 def is_group(name: str, folders: list[Path]) -> bool:

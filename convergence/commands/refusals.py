@@ -30,9 +30,7 @@ def of_config(error: BaseException) -> str:
         )
     listed = [lines[i + 1 :] for lines in causes for i, line in enumerate(lines) if "Available options" in line]
     if listed:
-        choices = [line for line in listed[0] if " " not in line]
-        what = message.removeprefix("In 'config': ").rstrip(".")
-        return f"{what}: the choices are {', '.join(choices)}."
+        return _no_such_choice(message, [line for line in listed[0] if " " not in line])
     if "more than once in the final defaults list" in message:
         from convergence.alignment.metrics.catalogue import METRICS  # it loads torch
 
@@ -61,6 +59,17 @@ def of_config(error: BaseException) -> str:
     if key and key not in inner[0]:
         return f"{key}: {inner[0]}"
     return inner[0]
+
+
+def _no_such_choice(message: str, choices: list[str]) -> str:
+    """There is none of that name; the nearest, and all of a short list."""
+    all_of_them = f"the choices are {', '.join(choices)}."
+    asked = re.search(r"Could not find '([^']+)/([^'/]*)'", message)
+    if asked is None:
+        return f"{message}: {all_of_them}"
+    near = difflib.get_close_matches(asked[2], choices, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]}? All of them: {', '.join(choices)}." if near else all_of_them
+    return f"{asked[1]}={asked[2]}: there is no such choice; {hint}"
 
 
 def _causes(error: BaseException | None) -> list[list[str]]:

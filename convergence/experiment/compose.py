@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from hydra import compose as hydra_compose
@@ -44,6 +45,12 @@ def schemas() -> list[tuple[str, type]]:
     return [(group.removeprefix("schema/"), node) for group, nodes in _SCHEMAS.items() for node in nodes.values()]
 
 
+def schema(group: str, name: str) -> type:
+    """The dataclass that ``conf/`` calls by this group and name."""
+    return _SCHEMAS[group][name]
+
+
+@cache
 def register() -> None:
     """Make the dataclasses known to Hydra, in groups of their own, so that no user is offered one as a choice."""
     OmegaConf.register_new_resolver("choices_of", _choices_of, replace=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -41,12 +42,34 @@ def trajectories(
         return [[one] for one in recordings(config)]
     architecture = architecture_of(config, dataset)
     if is_trained_here(config):
-        return trained.trajectories(architecture, dataset, folder, device)
+        return trained.prepared(architecture, dataset, folder, device)()
     if isinstance(config, LibraryConfig):
         from convergence.models import library
 
         return library.trajectories(config, dataset.transform, from_start=from_start)
     return own.trajectories(architecture, from_start=from_start) or [[network] for network in architecture.untrained()]
+
+
+def of_sides(
+    sides: Sequence[ModelConfig],
+    dataset: DatasetConfig,
+    *,
+    folder: Path,
+    device: torch.device,
+    from_start: bool = False,
+) -> list[list[list[Network]]]:
+    """The trajectories of each side; weights that can't be had, or layers, are missed before anything is trained."""
+    trainings = {
+        i: trained.prepared(architecture_of(side, dataset), dataset, folder, device)
+        for i, side in enumerate(sides)
+        if is_trained_here(side)
+    }
+    ready = {
+        i: trajectories(side, dataset, folder=folder, device=device, from_start=from_start)
+        for i, side in enumerate(sides)
+        if i not in trainings
+    }
+    return [ready[i] if i in ready else trainings[i]() for i in range(len(sides))]
 
 
 def untrained(config: ModelConfig, trajectories: list[list[Network]], dataset: DatasetConfig) -> list[Network]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -29,10 +30,10 @@ VERSION = 4  # of recipes, training and its files: raise it whenever the same se
 _LONG = 100  # steps for which it is worth to start a process
 
 
-def trajectories(
+def prepared(
     architecture: Architecture, dataset: DatasetConfig, folder: Path, device: torch.device
-) -> list[list[Network]]:
-    """For each seed the checkpoints of its training run, which are trained in ``folder`` as far as they are missing.
+) -> Callable[[], list[list[Network]]]:
+    """What trains in ``folder`` as far as that is missing: it gives the checkpoints of each seed's training run.
 
     Raises
     ------
@@ -70,47 +71,50 @@ def trajectories(
     def load_images() -> Images:
         return Images(preprocess.pixels(stimuli, range(len(stimuli))), stimuli.labels, preprocess.normalise)
 
-    on_one = isinstance(config, RecipeConfig) and device.type == "cpu"
-    last = checkpoint_steps(config.training, steps_per_epoch(config.training, len(stimuli)))[-1]
-    if isinstance(config, RecipeConfig) and on_one and last >= _LONG:
-        missing = [seed for seed in seeds if not checkpoint_file(place(*seed), last).exists()]
-        if len(missing) > 1 and cores.available() > 1:
-            ahead = [dataclasses.replace(config, seeds=SeedsConfig([i], [o])) for i, o in missing]
-            train_ahead(ahead, dataset, folder)
-    runs = []
-    for label, (init, order) in zip(labels(seeds), seeds, strict=True):
-        build = partial(architecture.initialised, init, len(stimuli.classes))
-        with one_thread() if on_one else nullcontext():
-            checkpoints = train(
-                build,
-                load_images,
-                len(stimuli),
-                config.training,
-                order,
-                place(init, order),
-                device,
-                f"{config.name} {label}",
-            )
-        runs.append(
-            [
-                Network(
-                    model=config.name,
-                    weights=label,
-                    seed=init,
-                    step=c.step,
-                    epoch=c.epoch,
-                    weights_hash=digest(architecture.code, c.weights_hash) if architecture.code else c.weights_hash,
-                    layers=layers,
-                    units=units,
-                    preprocess=preprocess,
-                    classes=stimuli.classes,
-                    builder=partial(_restored, build, c),
-                    precision=config.precision,
+    def trained() -> list[list[Network]]:
+        on_one = isinstance(config, RecipeConfig) and device.type == "cpu"
+        last = checkpoint_steps(config.training, steps_per_epoch(config.training, len(stimuli)))[-1]
+        if isinstance(config, RecipeConfig) and on_one and last >= _LONG:
+            missing = [seed for seed in seeds if not checkpoint_file(place(*seed), last).exists()]
+            if len(missing) > 1 and cores.available() > 1:
+                ahead = [dataclasses.replace(config, seeds=SeedsConfig([i], [o])) for i, o in missing]
+                train_ahead(ahead, dataset, folder)
+        runs = []
+        for label, (init, order) in zip(labels(seeds), seeds, strict=True):
+            build = partial(architecture.initialised, init, len(stimuli.classes))
+            with one_thread() if on_one else nullcontext():
+                checkpoints = train(
+                    build,
+                    load_images,
+                    len(stimuli),
+                    config.training,
+                    order,
+                    place(init, order),
+                    device,
+                    f"{config.name} {label}",
                 )
-                for c in checkpoints
-            ]
-        )
-    return runs
+            runs.append(
+                [
+                    Network(
+                        model=config.name,
+                        weights=label,
+                        seed=init,
+                        step=c.step,
+                        epoch=c.epoch,
+                        weights_hash=digest(architecture.code, c.weights_hash) if architecture.code else c.weights_hash,
+                        layers=layers,
+                        units=units,
+                        preprocess=preprocess,
+                        classes=stimuli.classes,
+                        builder=partial(_restored, build, c),
+                        precision=config.precision,
+                    )
+                    for c in checkpoints
+                ]
+            )
+        return runs
+
+    return trained
 
 
 def _check_outputs(model: nn.Module, example: torch.Tensor, classes: int, name: str) -> None:

@@ -51,7 +51,9 @@ def rows(place: Path) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_a_run_ends_with_figures_results_and_a_manifest_and_a_second_has_nothing_to_do(tmp_path: Path) -> None:
+def test_a_run_ends_with_figures_results_and_a_manifest_and_a_second_has_nothing_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     first = run(tmp_path)
     assert first.returncode == 0, first.stderr
     assert "held-out score" in first.stdout
@@ -67,25 +69,26 @@ def test_a_run_ends_with_figures_results_and_a_manifest_and_a_second_has_nothing
     assert len(trained) == 5 * 2 * (16 * 3 + 6)  # 4 × 4 layers, of which 6 pairs have equal widths
     assert trained.source_accuracy.notna().all()
     assert json.loads((folder / "manifest.json").read_text())["stimuli"][0]["count"] == 200
-    second = run(tmp_path, "batch_size=64")
-    assert "nothing to do" in second.stderr
-    drawn = command("figure", str(folder))
-    assert drawn.returncode == 0
-    assert "depth_profile.png" in drawn.stdout
+    assert cli.main(["run", *SMALL, f"output={tmp_path}", "batch_size=64", "figures=false"]) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    assert cli.main(["figure", str(folder)]) == 0
+    assert "depth_profile.png" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_a_broken_shard_is_computed_again_across_architectures(tmp_path: Path) -> None:
-    words = ["model@against=tiny_vgg", "against.training.epochs=1", "model.seeds.init=[0]", "against.seeds.init=[0]"]
-    assert run(tmp_path, *words).returncode == 0
+def test_a_broken_shard_is_computed_again_across_architectures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    against = ["model@against=tiny_vgg", "against.training.epochs=1", "model.seeds.init=[0]", "against.seeds.init=[0]"]
+    words = ["run", *SMALL, f"output={tmp_path}", "figures=false", *against]
+    assert cli.main(words) == 0
     before = rows(tmp_path)
     assert set(before.source_model) == {"tiny_resnet", "tiny_vgg"}
     shard = sorted(tmp_path.rglob("shards/*.parquet"))[0]
     shard.write_bytes(shard.read_bytes()[:50])
     next(tmp_path.rglob("results.parquet")).write_bytes(b"broken")
-    again = run(tmp_path, *words)
-    assert again.returncode == 0
-    assert "is broken and is computed again" in again.stderr
+    assert cli.main(words) == 0
+    assert "is broken and is computed again" in capsys.readouterr().err
     pd.testing.assert_frame_equal(rows(tmp_path), before)
 
 
@@ -110,7 +113,7 @@ def test_a_run_waits_for_another_one_in_its_folder(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "convergence", "run", f"output={tmp_path}"]
+    words = [sys.executable, "-m", "convergence", "run", *SMALL, "model.training.epochs=200", f"output={tmp_path}"]
     # A shell starts its background jobs with SIGINT ignored, and the suite may be one.
     listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     pipe = subprocess.PIPE
@@ -131,7 +134,9 @@ def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
         (["run", "modle=x"], "there is no option 'modle'. Did you mean model"),
         (["run", "metric.fold=3"], "there is no option 'metric.fold'. Did you mean metric.folds"),
         (["run", "+new=1"], "there is no option 'new' to add (+new=1)"),
-        (["run", "model=tiny_resnt"], "timm, tiny_resnet, tiny_vgg, tiny_vit, torchvision"),
+        (["run", "model=tiny_resnt"], "model=tiny_resnt: there is no such choice; did you mean tiny_resnet?"),
+        (["run", "metric=x"], "metric=x: there is no such choice; the choices are all, cca"),
+        (["run", "hydra/launcher=slrm"], "hydra/launcher=slrm: there is no such choice; did you mean slurm?"),
         (["run", "metric.folds=x"], "metric.folds=x: Value 'x' of type 'str' could not be converted to Integer."),
         (
             ["run", "metric.names=[svcca]"],
@@ -237,6 +242,23 @@ def test_what_hydra_words_badly_is_said_plainly(
     told = capsys.readouterr()
     assert sentence in told.err
     assert len((told.out + told.err).strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("axis", ["depth", "training", "ood"])
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["model@against=torchvision", "against.checkpoints=[none.pth]"], "none.pth does not exist"),
+        (["model@against=tiny_vgg", "against.layers=[nope]"], "'nope' matches no layer of tiny_vgg"),
+    ],
+    ids=["weights", "layers"],
+)
+def test_what_the_second_model_lacks_is_said_before_the_first_is_trained(
+    words: list[str], sentence: str, axis: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["run", *SMALL, f"axis={axis}", f"output={tmp_path}", f"cache={tmp_path}/cache", *words]) == 1
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 @pytest.mark.parametrize(
