@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,24 @@ import pytest
 
 from convergence import figures, report
 from convergence.commands.main import main
+from convergence.figures import style
 from convergence.figures.depth import profile
 from convergence.results import table as results
 from convergence.results.groups import comparable
 from convergence.system.errors import UserError
 from tests.support import synthetic
+
+
+@pytest.fixture
+def drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are laid out and drawn as ever, but coarsely, and as PNG alone: a PDF takes seconds for its fonts."""
+
+    def save(figure: Any, folder: Path, name: str) -> list[Path]:
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / f"{name}.png", dpi=40)
+        return [folder / f"{name}.png"]
+
+    monkeypatch.setattr(style, "save", save)
 
 
 def depth(level: float = 0.8, **options: object) -> pd.DataFrame:
@@ -71,6 +85,7 @@ APART: dict[str, tuple[Callable[[], pd.DataFrame], set[str]]] = {
 }
 
 
+@pytest.mark.usefixtures("drafts")
 @pytest.mark.parametrize("what", APART)
 def test_what_must_not_be_averaged_is_drawn_apart(what: str, tmp_path: Path) -> None:
     made, names = APART[what]
@@ -114,6 +129,7 @@ ODD: dict[str, Callable[[], pd.DataFrame]] = {
 }
 
 
+@pytest.mark.usefixtures("drafts")
 @pytest.mark.parametrize("what", ODD)
 def test_odd_tables_give_figures_and_a_report_or_one_sentence(what: str, tmp_path: Path) -> None:
     table = ODD[what]().reset_index(drop=True)
