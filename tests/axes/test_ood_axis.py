@@ -29,8 +29,8 @@ CPU = torch.device("cpu")
 
 
 def config(place: Path, *words: str) -> Config:
-    small = ("dataset=digits", "dataset.stimuli=60", "dataset.train_images=256", "model.layers=[conv1,layer3.conv2,fc]")
-    training = ("model.training.epochs=1", "model.training.early_checkpoints=0", "progress=false")
+    small = ("dataset=digits", "dataset.stimuli=30", "dataset.train_images=256", "model.layers=[conv1,layer3.conv2,fc]")
+    training = ("model.training.epochs=1", "model.training.early_checkpoints=0", "metric.folds=2", "progress=false")
     return compose([*small, *training, "axis=ood", f"output={place}", f"cache={place}/cache", *words])
 
 
@@ -58,7 +58,7 @@ def test_every_shift_is_scored_at_its_averaged_levels_by_both_protocols_beside_w
     keys = ["condition", "level", "protocol", "source_layer", "direction", "fold"]
     assert rows.groupby(keys, dropna=False).size().eq(1).all()
     assert (rows.source_layer == rows.target_layer).all()
-    assert set(rows.n_train + rows.n_test) == {60}, "as many stimuli everywhere"
+    assert set(rows.n_train + rows.n_test) == {30}, "as many stimuli everywhere"
 
 
 @pytest.mark.slow
@@ -73,13 +73,13 @@ def test_rows_are_those_of_the_networks_responses_to_the_shifted_images(place: P
     def responses(network: models.Network, images: stimuli.Stimuli) -> dict[str, np.ndarray]:
         model = network.build()
         with taps(model, list(network.layers), network.units) as taken, torch.inference_mode():
-            model(network.preprocess(images, range(60)))
+            model(network.preprocess(images, range(30)))
             return {name: values.numpy().copy() for name, values in taken.items()}
 
     (x, y), (x_shifted, y_shifted) = ([responses(n, i) for n in networks] for i in (clean, noise.stimuli))
-    refit = align(x_shifted, y_shifted, metrics=["procrustes"], pairs="matched")
+    refit = align(x_shifted, y_shifted, metrics=["procrustes"], pairs="matched", folds=2)
     sides = [(Arrays(x_shifted, "x"), Arrays(y_shifted, "y"))]
-    (carried,) = transfer(Arrays(x, "x"), Arrays(y, "y"), sides, [(n, n) for n in x], metrics=["procrustes"])
+    (carried,) = transfer(Arrays(x, "x"), Arrays(y, "y"), sides, [(n, n) for n in x], metrics=["procrustes"], folds=2)
     mine = rows[(rows.condition == "uniform-noise") & (rows.level == "0.10")]
     for protocol, expected in (("refit", refit), ("transfer", carried)):
         found = mine[mine.protocol == protocol].merge(
@@ -89,7 +89,7 @@ def test_rows_are_those_of_the_networks_responses_to_the_shifted_images(place: P
         )
         assert len(found) == len(expected)
         np.testing.assert_allclose(found.score_x, found.score_y, atol=1e-5)
-    answers = networks[0].build()(networks[0].preprocess(noise.stimuli, range(60))).argmax(dim=1)
+    answers = networks[0].build()(networks[0].preprocess(noise.stimuli, range(30))).argmax(dim=1)
     accuracy = float((answers == noise.stimuli.labels).double().mean())
     assert mine[mine.direction == "x->y"].source_accuracy.unique() == pytest.approx([accuracy])
 
@@ -134,7 +134,7 @@ def against() -> tuple[str, ...]:
     [
         ("dataset.conditions=[contrasts]", "there is no shift contrasts; did you mean contrast?"),
         ("dataset.levels=[c07]", "no chosen shift has the level c07"),
-        ("dataset.stimuli=8", "8 stimuli are too few for 5 folds"),
+        ("dataset.stimuli=2", "2 stimuli are too few for 2 folds"),
         ("model.seeds.init=[0]", "has nothing to be compared with"),
     ],
 )

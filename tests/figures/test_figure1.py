@@ -17,6 +17,7 @@ SMALL = [
     "dataset.stimuli=40",
     "dataset.train_images=64",
     "dataset.conditions=[colour,false-colour,power-equalisation]",
+    "model.layers=[conv1,layer2.conv*,layer3.conv2,fc]",
     "model.training.epochs=1",
     "model.training.early_checkpoints=1",
     "model.seeds.init=[0,1]",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
+import io
 import json
 import re
 import shutil
 import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,9 +27,11 @@ HOSTILE = "<script>alert(1)</script>_d|"
 
 
 def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "convergence", *words], capture_output=True, text=True, check=False, cwd=cwd
-    )
+    """The command as typed in this folder, without a process of its own."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(list(words))
+    return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
 
 def save(table: pd.DataFrame, folder: Path) -> None:
