@@ -141,6 +141,7 @@ def test_odd_tables_give_figures_and_a_report_or_one_sentence(what: str, tmp_pat
         assert (tmp_path / "report.html").is_file()
 
 
+@pytest.mark.usefixtures("drafts")
 def test_results_of_an_older_version_are_drawn_and_reported(tmp_path: Path) -> None:
     run = tmp_path / "depth" / "old"
     run.mkdir(parents=True)
