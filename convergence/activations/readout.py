@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convergence.stimuli.base import Stimuli
-from convergence.stimuli.imagenet import class_order, places_of, understood
+from convergence.stimuli.imagenet import NUMBER_OF_CLASSES, places_of, understood
 
 _log = logging.getLogger("convergence")
 _said: set[tuple[str, str]] = set()
@@ -81,7 +81,7 @@ class AnswerReader:
             if len(self._outputs) != width:
                 return None, f"the network has {width:,} outputs, of which {len(self._outputs):,} are known by name"
             return self._by_name(self._outputs)
-        if width == len(class_order()):
+        if width == NUMBER_OF_CLASSES:
             return self._of_imagenet()
         if width == len(self._classes):  # the same number of classes: taken to be these, in their order
             return [[i] for i in range(width)], ""

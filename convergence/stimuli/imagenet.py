@@ -10,6 +10,10 @@ from types import MappingProxyType
 
 from convergence.system import torchvision_ops
 
+NUMBER_OF_CLASSES = (
+    1000  # of ILSVRC2012; known without importing the libraries that know the classes, which takes seconds
+)
+
 
 @functools.cache
 def class_order() -> tuple[str, ...]:

@@ -196,9 +196,13 @@ def test_jobs_out_of_time_or_on_a_node_that_goes_down_are_queued_again(
         until(lambda: slurm.jobs().get(other) == "PENDING")
         before = written(sweep)
     try:
-        # SLURM lets a requeued job wait for two minutes; in the second in which it ended it could not begin.
-        for job in (late, other):
-            slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now+4")
+        # SLURM lets a requeued job wait for two minutes, maybe only from after it is told to be pending: an earlier
+        # start that is asked for once can be lost. In the second in which it ended it could not begin.
+        end = time.monotonic() + _WAIT
+        while process.poll() is None and time.monotonic() < end:
+            for job in (job for job, state in slurm.jobs().items() if state == "PENDING"):
+                slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now+4")
+            time.sleep(10)
         code, errors = sweep.finish(process)  # on the node that is left
     finally:
         slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
