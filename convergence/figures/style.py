@@ -155,7 +155,6 @@ def save(figure: Any, folder: Path, name: str) -> list[Path]:
     for kind, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
         path, drawn = folder / f"{name}.{kind}", io.BytesIO()
         figure.savefig(drawn, format=kind, dpi=300, metadata=metadata)
-        figure.set_layout_engine("none")  # laid out once, for both
         write_atomic(path, lambda p, d=drawn: p.write_bytes(d.getvalue()))  # type: ignore[misc]
         paths.append(path)
     return paths
