@@ -7,70 +7,50 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
 
 from convergence.alignment import gram_side, rows
 from convergence.alignment.chance import draws
-from convergence.alignment.chance.draws import Drawn
 from convergence.alignment.engine import Tile, workers
 from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.metrics.metric import Metric
-from convergence.alignment.moments.accumulate import Pair, Representation, accumulate
-from convergence.alignment.request import DIRECTIONS, Options
+from convergence.alignment.moments.accumulate import Pair, accumulate
+from convergence.alignment.request import Request
 from convergence.alignment.tiles import chunk as chunk_of
 from convergence.alignment.tiles import halving, tiles, too_large
 from convergence.alignment.ways import By, Needs, scatters
 from convergence.system.memory import ease, give_back
 
 
-def fitted_maps(
-    x: Representation,
-    y: Representation,
-    others: Sequence[tuple[Representation, Representation]],
-    pairs: Sequence[Pair],
-    fold: Tensor,
-    names: Sequence[str],
-    options: Options,
-    drawn: Drawn | None,
-) -> Iterator[list[pd.DataFrame]]:
+def fitted_maps(request: Request, pairs: Sequence[Pair], names: Sequence[str]) -> Iterator[list[pd.DataFrame]]:
     """Maps, fitted and scored: for each tile a table for each of the held-out sets."""
-    budget, directions = options.memory_gb * 2**30, DIRECTIONS[options.directions]
-    needs = Needs(x, y, options.folds, 1 + len(others), options.null)
-    for way in needs.ways(pairs, names, budget):
+    x, y, options = request.x, request.y, request.options
+    needs = Needs(x, y, options.folds, len(request.sets), options.null)
+    for way in needs.ways(pairs, names, request.budget):
         metrics = [MEASURES[name] for name in way.metrics]
         if way.by is By.grams:
-            sets: Any = [(x, y), *others]
             advance = options.advance if way.whole else None  # else it is told of the same pairs again
-            more: Any = {"drawn": drawn, "device": options.device, "budget": budget, "advance": advance}
-            yield gram_side.score(sets, way.pairs, fold, metrics=metrics, directions=directions, **more)
+            yield gram_side.score(request, way.pairs, metrics, advance)
         elif way.by is By.moments:
-            yield from _by_moments(x, y, others, way.pairs, fold, metrics, options, drawn, needs)
+            yield from _by_moments(request, way.pairs, metrics, needs)
         else:
             for pair in way.pairs:
-                if (cost := needs.of(way, pair)) > budget:
-                    raise too_large(x, y, pair, cost, budget)
-                yield _by_fold(x, y, others, pair, fold, metrics, options)
+                if (cost := needs.of(way, pair)) > request.budget:
+                    raise too_large(x, y, pair, cost, request.budget)
+                yield _by_fold(request, pair, metrics)
 
 
 def _by_moments(
-    x: Representation,
-    y: Representation,
-    others: Sequence[tuple[Representation, Representation]],
-    pairs: Sequence[Pair],
-    fold: Tensor,
-    metrics: Sequence[Metric],
-    options: Options,
-    drawn: Drawn | None,
-    needs: Needs,
+    request: Request, pairs: Sequence[Pair], metrics: Sequence[Metric], needs: Needs
 ) -> Iterator[list[pd.DataFrame]]:
     """Tile by tile, from moments of all folds."""
-    budget, directions, cost = options.memory_gb * 2**30, DIRECTIONS[options.directions], needs.of_moments
+    x, y, fold, options, drawn = request.x, request.y, request.fold, request.options, request.drawn
+    budget, directions, cost = request.budget, request.directions, needs.of_moments
 
     def scored(pairs_of_tile: list[Pair]) -> list[pd.DataFrame]:
         step, kept = options.chunk or chunk_of(x, y, pairs_of_tile, budget), needs.of_kept(pairs_of_tile, budget)
         how: Any = {"device": options.device, "chunk": step, "keep": options.folds * (kept > 0)}
         moments = accumulate(x, y, pairs_of_tile, fold, **how)
-        held_out = [accumulate(a, b, pairs_of_tile, fold, **how, origin=moments) for a, b in others]
+        held_out = [accumulate(a, b, pairs_of_tile, fold, **how, origin=moments) for a, b in request.others]
         give_back()  # of the chunks
         left = budget - kept
         room = max(f for f in range(1, options.folds + 1) if f == 1 or cost(pairs_of_tile, f) <= left)
@@ -88,33 +68,25 @@ def _by_moments(
         return [rows.in_catalogue_order(pd.concat(tables)) for tables in zip(*parts, strict=True)]
 
     # Nothing of a tile is held while the next one is worked on.
-    in_parts = None if drawn else partial(_by_fold, x, y, others, fold=fold, metrics=metrics, options=options)
+    in_parts = None if drawn else partial(_by_fold, request, metrics=metrics)
     yield from (tables for _, tables in halving(scored, tiles(x, y, pairs, cost, budget), x, y, in_parts))
 
 
-def _by_fold(
-    x: Representation,
-    y: Representation,
-    others: Sequence[tuple[Representation, Representation]],
-    pair: Pair,
-    fold: Tensor,
-    metrics: Sequence[Metric],
-    options: Options,
-) -> list[pd.DataFrame]:
+def _by_fold(request: Request, pair: Pair, metrics: Sequence[Metric]) -> list[pd.DataFrame]:
     """One pair, one fold after the other: each is a pass over the stimuli, which are its own or all others."""
-    budget, within = options.memory_gb * 2**30, scatters([metric.name for metric in metrics])
-    step = options.chunk or chunk_of(x, y, [pair], budget)
+    x, y, options, within = request.x, request.y, request.options, scatters([metric.name for metric in metrics])
+    step = options.chunk or chunk_of(x, y, [pair], request.budget)
     how: Any = {"device": options.device, "chunk": step, "keep": 0 if within else 1, "scatters": within}
     parts: list[list[pd.DataFrame]] = []
     ease(always=True)
     for k in range(options.folds):
-        own = (fold != k).long()
+        own = (request.fold != k).long()
         moments = accumulate(x, y, [pair], own, **how)
-        held_out = [accumulate(a, b, [pair], own, **how, origin=moments) for a, b in others]
+        held_out = [accumulate(a, b, [pair], own, **how, origin=moments) for a, b in request.others]
         give_back()
         with workers(options.device) as pool:
             tile = Tile(moments, held_out or [moments], [pair], [0], metrics, pool)
-            found = rows.observed(tile, DIRECTIONS[options.directions], pool, options.advance)
+            found = rows.observed(tile, request.directions, pool, options.advance)
         parts.append([table.assign(fold=k) for table in found])
         del moments, held_out, tile
     return [rows.in_catalogue_order(pd.concat(tables)) for tables in zip(*parts, strict=True)]

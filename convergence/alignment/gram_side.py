@@ -21,14 +21,14 @@ from convergence.alignment.metrics.catalogue import find
 from convergence.alignment.metrics.metric import Metric, Training
 from convergence.alignment.metrics.scores import Sums, summed
 from convergence.alignment.moments.accumulate import Pair
-from convergence.alignment.moments.grams import Columns, Gram, Reduced, accumulate, blocks, reduced
+from convergence.alignment.moments.grams import Gram, Reduced, accumulate, blocks, reduced
 from convergence.alignment.reliability import ceilings
+from convergence.alignment.request import Request
 from convergence.alignment.rows import NUMBERS, in_catalogue_order
 from convergence.system.errors import UserError
 
 _BYTES = 8  # of a float64
 _Advance = Callable[[int], None] | None
-Sides = tuple[Columns, Columns]
 
 
 def applies(widths: tuple[int, int], positions: int, rows: int, metrics: Sequence[str]) -> bool:
@@ -40,33 +40,19 @@ def applies(widths: tuple[int, int], positions: int, rows: int, metrics: Sequenc
 
 
 def score(
-    sets: Sequence[Sides],
-    pairs: Sequence[Pair],
-    fold: Tensor,
-    *,
-    metrics: Sequence[Metric],
-    directions: Sequence[str],
-    drawn: Drawn | None,
-    device: torch.device,
-    budget: float,
-    advance: _Advance = None,
+    request: Request, pairs: Sequence[Pair], metrics: Sequence[Metric], advance: _Advance = None
 ) -> list[pd.DataFrame]:
     """Held-out scores of pairs of layers, in no order: a table for each of the sets that maps are scored on.
-
-    Parameters
-    ----------
-    sets : responses of x and y that maps are fitted on, and of others that they are scored on, if any.
-    drawn : where the draws of a null go.
 
     Raises
     ------
     UserError
-        If a pair's Gram matrices take more than ``budget`` bytes.
+        If a pair's Gram matrices take more than the budget.
     """
-    tables: list[list[pd.DataFrame]] = [[] for _ in sets[1:] or sets]
-    maps = len(metrics) * len(directions)
-    for tile in _tiles(pairs, len(fold), maps, len(sets), int(fold.max()) + 1, budget):
-        working = _Tile(sets, tile, fold, metrics, directions, device, budget)
+    tables: list[list[pd.DataFrame]] = [[] for _ in request.held_out]
+    maps, fold, drawn = len(metrics) * len(request.directions), request.fold, request.drawn
+    for tile in _tiles(pairs, len(fold), maps, len(request.sets), int(fold.max()) + 1, request.budget):
+        working = _Tile(request, tile, metrics)
         for i, table in enumerate(working.observed(advance)):
             tables[i].append(table)
         if drawn is not None and "shuffle" in drawn.null.kinds:
@@ -129,18 +115,17 @@ class _Map:
 
 
 class _Tile:
-    def __init__(
-        self,
-        sets: Sequence[Sides],
-        pairs: list[Pair],
-        fold: Tensor,
-        metrics: Sequence[Metric],
-        directions: Sequence[str],
-        device: torch.device,
-        budget: float,
-    ) -> None:
-        self.sets, self.pairs, self.fold, self.device, self.budget = sets, pairs, fold.to(device), device, budget
-        self.metrics, self.directions = metrics, directions
+    def __init__(self, request: Request, pairs: list[Pair], metrics: Sequence[Metric]) -> None:
+        fold, device = request.fold, request.options.device
+        sets: Any = request.sets  # which are read by columns, too
+        self.sets, self.pairs, self.fold, self.device, self.budget = (
+            sets,
+            pairs,
+            fold.to(device),
+            device,
+            request.budget,
+        )
+        self.metrics, self.directions = metrics, request.directions
         self.counts = torch.bincount(fold).tolist()
         self.grams: list[dict[str, Gram]] = [{}, {}]
         ends = ({pair[side] for pair in pairs} for side in range(2))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,17 +17,16 @@ import torch
 from torch import Tensor
 
 from convergence.alignment.chance import null as nulls
-from convergence.alignment.chance.draws import Drawn
 from convergence.alignment.chance.null import Null
 from convergence.alignment.metrics.metric import Metric
 from convergence.alignment.moments.accumulate import Pair, Representation, check_finite
 from convergence.alignment.moments.statistics import alive
+from convergence.alignment.request import Request
 from convergence.alignment.rows import in_catalogue_order
 from convergence.system import user_code
 from convergence.system.errors import UserError
 
 Split = tuple[Tensor, Tensor]  # training and held-out responses (n, N)
-Sides = tuple[Representation, Representation]
 
 
 def cost(x: Representation, y: Representation, pairs: Sequence[Pair]) -> float:
@@ -36,30 +35,20 @@ def cost(x: Representation, y: Representation, pairs: Sequence[Pair]) -> float:
     return 8 * 3 * sum(side.layers[n] * side.positions[n] * side.rows for side, some in names for n in some)
 
 
-def score_tile(
-    sets: Sequence[Sides],
-    pairs: Sequence[Pair],
-    fold: Tensor,
-    metrics: Sequence[Metric],
-    directions: Sequence[str],
-    drawn: Drawn | None,
-    *,
-    device: torch.device,
-    advance: Callable[[int], None] | None,
-) -> list[pd.DataFrame]:
+def score_tile(request: Request, pairs: Sequence[Pair], metrics: Sequence[Metric]) -> list[pd.DataFrame]:
     """Rows of all pairs and folds: a table for each of the sets on which maps are scored.
-
-    Parameters
-    ----------
-    sets : responses of x and y to train on, and others to test on, if any.
 
     Raises
     ------
     UserError
         If a response is not finite, or a user's function raises or returns no finite number.
     """
-    read = [[_responses(side, {p[i] for p in pairs}, device) for i, side in enumerate(both)] for both in sets]
-    tables: list[list[dict[str, Any]]] = [[] for _ in sets[1:] or sets]
+    fold, directions, drawn, options = request.fold, request.directions, request.drawn, request.options
+    read = [
+        [_responses(side, {p[i] for p in pairs}, options.device) for i, side in enumerate(both)]
+        for both in request.sets
+    ]
+    tables: list[list[dict[str, Any]]] = [[] for _ in request.held_out]
     null, folds = drawn.null if drawn else None, int(fold.max()) + 1
     for k in range(folds):
         for a, b in pairs:
@@ -80,8 +69,8 @@ def score_tile(
                         triples = np.array([[[score, math.nan, math.nan] for score in scores]])
                         key = (a, b, metric.name, direction)
                         drawn.put(kind, key, folds, range(null.draws), [k], triples)
-        if advance is not None:
-            advance(len(pairs) * rounds(null))
+        if options.advance is not None:
+            options.advance(len(pairs) * rounds(null))
     return [in_catalogue_order(pd.DataFrame(table)) for table in tables]
 
 

@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
+from convergence.alignment.chance.draws import Drawn
 from convergence.alignment.chance.null import Null
 from convergence.alignment.metrics.catalogue import METRICS
+from convergence.alignment.moments.accumulate import Representation
 
 DIRECTIONS = {"both": ("x->y", "y->x"), "forward": ("x->y",), "backward": ("y->x",)}
 
@@ -37,3 +41,47 @@ class Options:
     chunk: int | None = None
     advance: Callable[[int], None] | None = None
     null: Null | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What every way to score is asked for, whichever pairs and metrics fall to it.
+
+    Attributes
+    ----------
+    sets : responses of x and y that maps are fitted on, and of others that they are scored on, if any.
+    fold : (M,) of each stimulus.
+    drawn : where the draws of a null go.
+    """
+
+    sets: Sequence[tuple[Representation, Representation]]
+    fold: Tensor
+    options: Options
+    drawn: Drawn | None = None
+
+    @property
+    def x(self) -> Representation:
+        return self.sets[0][0]
+
+    @property
+    def y(self) -> Representation:
+        return self.sets[0][1]
+
+    @property
+    def others(self) -> Sequence[tuple[Representation, Representation]]:
+        """On which maps are scored that are fitted on x and y; none if x and y themselves are."""
+        return self.sets[1:]
+
+    @property
+    def held_out(self) -> Sequence[tuple[Representation, Representation]]:
+        """On which maps are scored."""
+        return self.sets[1:] or self.sets
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        return DIRECTIONS[self.options.directions]
+
+    @property
+    def budget(self) -> float:
+        """Bytes."""
+        return self.options.memory_gb * 2**30

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from convergence.alignment import folds as kfold
 from convergence.alignment import own, rows
@@ -27,7 +26,7 @@ from convergence.alignment.metrics import catalogue
 from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.metrics.metric import Metric
 from convergence.alignment.moments.accumulate import Pair, Representation
-from convergence.alignment.request import DIRECTIONS, Options
+from convergence.alignment.request import DIRECTIONS, Options, Request
 from convergence.alignment.rows import COLUMNS
 from convergence.alignment.tiles import chunk as chunk_of
 from convergence.alignment.tiles import tiles
@@ -113,10 +112,11 @@ def _score(
         return _score(x, y, first, pairs, options) + _score(x, y, rest, pairs, replace(options, advance=None))
     without = [m.name for m in resolved if not m.fitted and not m.call]
     drawn = Drawn(options.null) if options.null else None
+    request = Request([(x, y), *others], fold, options, drawn)
     parts = [
-        *fitted_maps(x, y, others, [p for p in applicable if applies(x, y, p, fitted)], fold, fitted, options, drawn),
-        *_read_off(x, y, others, [p for p in applicable if applies(x, y, p, without)], fold, without, options, drawn),
-        *_users(x, y, others, applicable if users else [], fold, users, options, drawn),
+        *fitted_maps(request, [p for p in applicable if applies(x, y, p, fitted)], fitted),
+        *_read_off(request, [p for p in applicable if applies(x, y, p, without)], without),
+        *_users(request, applicable if users else [], users),
     ]
     tables = [[part[i] for part in parts] for i in range(len(others) or 1)]
     if drawn is not None:
@@ -124,58 +124,30 @@ def _score(
     return [_ordered(table, applicable) for table in tables]
 
 
-def _read_off(
-    x: Representation,
-    y: Representation,
-    others: Sequence[tuple[Representation, Representation]],
-    pairs: Sequence[Pair],
-    fold: Tensor,
-    metrics: Sequence[str],
-    options: Options,
-    drawn: Drawn | None,
-) -> Iterator[list[pd.DataFrame]]:
+def _read_off(request: Request, pairs: Sequence[Pair], metrics: Sequence[str]) -> Iterator[list[pd.DataFrame]]:
     """From the stimuli of the held-out fold alone: for each tile a table for each of the held-out sets."""
-    budget, directions = options.memory_gb * 2**30, DIRECTIONS[options.directions]
+    x, y, options = request.x, request.y, request.options
     n = math.ceil(x.rows / options.folds)
 
     def cost(block: Sequence[Pair]) -> float:
         return unfitted.cost(x.layers, y.layers, block, n * x.positions[block[0][0]], metrics)
 
-    for tile in tiles(x, y, pairs, cost, budget):
-        tables: list[pd.DataFrame] = []
-        for a, b in others or [(x, y)]:
-            found = unfitted.score_tile(
-                *(a, b, tile, fold, metrics, directions, drawn),
-                device=options.device,
-                chunk=options.chunk or chunk_of(x, y, tile, budget),
-                advance=options.advance if not tables else None,
-            )
-            tables.append(rows.in_catalogue_order(pd.DataFrame(found)))
-        yield tables
+    for tile in tiles(x, y, pairs, cost, request.budget):
+        chunk = options.chunk or chunk_of(x, y, tile, request.budget)
+        found = [unfitted.score_tile(request, i, tile, metrics, chunk) for i in range(len(request.held_out))]
+        yield [rows.in_catalogue_order(pd.DataFrame(table)) for table in found]
 
 
-def _users(
-    x: Representation,
-    y: Representation,
-    others: Sequence[tuple[Representation, Representation]],
-    pairs: Sequence[Pair],
-    fold: Tensor,
-    metrics: Sequence[Metric],
-    options: Options,
-    drawn: Drawn | None,
-) -> Iterator[list[pd.DataFrame]]:
+def _users(request: Request, pairs: Sequence[Pair], metrics: Sequence[Metric]) -> Iterator[list[pd.DataFrame]]:
     """By users' own functions of the responses: for each tile a table for each of the held-out sets."""
+    x, y = request.x, request.y
     pairs = [pair for pair in pairs if x.positions[pair[0]] == y.positions[pair[1]]]
 
     def cost(block: Sequence[Pair]) -> float:
-        return (1 + len(others)) * own.cost(x, y, block)
+        return len(request.sets) * own.cost(x, y, block)
 
-    for tile in tiles(x, y, pairs, cost, options.memory_gb * 2**30):
-        yield own.score_tile(
-            *([(x, y), *others], tile, fold, metrics, DIRECTIONS[options.directions], drawn),
-            device=options.device,
-            advance=options.advance,
-        )
+    for tile in tiles(x, y, pairs, cost, request.budget):
+        yield own.score_tile(request, tile, metrics)
 
 
 def _ordered(parts: list[pd.DataFrame], pairs: Sequence[Pair]) -> pd.DataFrame:

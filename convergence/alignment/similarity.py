@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from convergence.alignment.chance import null as nulls
-from convergence.alignment.chance.draws import Drawn
 from convergence.alignment.metrics.catalogue import MEASURES, find
-from convergence.alignment.moments.accumulate import Pair, Representation
+from convergence.alignment.moments.accumulate import Pair
+from convergence.alignment.request import Request
 from convergence.alignment.responses import held_out
 
 
@@ -29,28 +29,21 @@ def cost(
 
 
 def score_tile(
-    x: Representation,
-    y: Representation,
-    pairs: Sequence[Pair],
-    fold: Tensor,
-    metrics: Sequence[str],
-    directions: Sequence[str],
-    drawn: Drawn | None = None,
-    *,
-    device: torch.device,
-    chunk: int,
-    advance: Callable[[int], None] | None,
+    request: Request, place: int, pairs: Sequence[Pair], metrics: Sequence[str], chunk: int
 ) -> list[dict[str, Any]]:
     """Rows of all pairs and folds; a symmetric score stands in both directions, so that readers need not know.
 
-    The draws of the shuffle null, if it is asked for, go into ``drawn``.
+    Parameters
+    ----------
+    place : which of the held-out sets; progress is told of the first.
 
     Raises
     ------
     UserError
         If a response is not finite.
     """
-    rows = []
+    rows, (x, y) = [], request.held_out[place]
+    fold, directions, drawn, device = request.fold, request.directions, request.drawn, request.options.device
     folds = int(fold.max()) + 1
     null = drawn.null if drawn is not None and "shuffle" in drawn.null.kinds else None
     orders = [nulls.permutation(fold, null.seed, draw) for draw in range(null.draws)] if null else []
@@ -82,8 +75,8 @@ def score_tile(
                     numbers = np.array([[[score, np.nan, np.nan] for score in chance]])
                     for direction in directions:
                         drawn.put("shuffle", (a, b, metric, direction), folds, range(len(chance)), [k], numbers)
-        if advance is not None:
-            advance(len(pairs) * (1 + len(orders)))
+        if request.options.advance is not None and place == 0:
+            request.options.advance(len(pairs) * (1 + len(orders)))
     return rows
 
 
