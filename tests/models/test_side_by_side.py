@@ -16,7 +16,7 @@ from convergence.system.errors import UserError
 from convergence.system.process import showing_progress
 
 CPU = torch.device("cpu")
-WORDS = ["model=tiny_vgg", "dataset=digits", "dataset.train_images=34", "model.training.batch_size=1"]
+WORDS = ["model=tiny_vgg", "dataset=digits", "dataset.train_images=102", "model.training.batch_size=1"]  # long enough
 WORDS += ["model.training.epochs=1", "model.training.early_checkpoints=0", "model.seeds.init=[0,1]"]
 
 
