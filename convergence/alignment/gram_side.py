@@ -118,13 +118,8 @@ class _Tile:
     def __init__(self, request: Request, pairs: list[Pair], metrics: Sequence[Metric]) -> None:
         fold, device = request.fold, request.options.device
         sets: Any = request.sets  # which are read by columns, too
-        self.sets, self.pairs, self.fold, self.device, self.budget = (
-            sets,
-            pairs,
-            fold.to(device),
-            device,
-            request.budget,
-        )
+        self.sets, self.pairs, self.fold = sets, pairs, fold.to(device)
+        self.device, self.budget = device, request.budget
         self.metrics, self.directions = metrics, request.directions
         self.counts = torch.bincount(fold).tolist()
         self.grams: list[dict[str, Gram]] = [{}, {}]

@@ -95,7 +95,7 @@ def _understood(words: Sequence[str]) -> Any:
     if (not named and (not words or set(words) & {"-h", "--help"})) or named[:1] == ["help"]:
         whole.print_help()
         raise SystemExit(0)
-    if not named and words == ["--version"]:
+    if words == ["--version"]:
         print(f"convergence {__version__}")
         raise SystemExit(0)
     known = next(action for action in whole._actions if isinstance(action, argparse._SubParsersAction)).choices

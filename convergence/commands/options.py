@@ -11,8 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-_ABSENT = object()
-
 
 @cache
 def texts() -> frozenset[str]:
@@ -64,12 +62,11 @@ def names() -> list[str]:
 
 def choices_with(option: str) -> list[str]:
     """The choices of the option's group that have it, such as ``axis=training`` for ``axis.checkpoints``."""
-    from convergence.experiment.compose import conf_folder, schemas
+    from convergence.experiment.compose import conf_folder
 
     group, _, name = option.partition(".")
-    known = {node.__name__ for of, node in schemas() if of == group and _has(node, name.split("."))}
     files = sorted((conf_folder() / group).glob("*.yaml")) if name else []
-    return [f"{group}={file.stem}" for file in files if _schema(file).__name__ in known]
+    return [f"{group}={file.stem}" for file in files if _has(_schema(file), name.split("."))]
 
 
 def _has(options: Any, names: list[str]) -> bool:
@@ -85,11 +82,11 @@ def _schema(file: Path) -> type:
 
     from convergence.experiment.compose import schema
 
-    for entry in OmegaConf.load(file).defaults:
-        if not isinstance(entry, str):
-            ((group, name),) = entry.items()
-            return schema(group.removeprefix("/").partition("@")[0], name)
-    return _schema(file.with_stem(next(entry for entry in OmegaConf.load(file).defaults if entry != "_self_")))
+    first = OmegaConf.load(file).defaults[0]
+    if isinstance(first, str):
+        return _schema(file.with_stem(first))
+    ((group, name),) = first.items()
+    return schema(group.removeprefix("/").partition("@")[0], name)
 
 
 def is_group(name: str, folders: list[Path]) -> bool:

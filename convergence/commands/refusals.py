@@ -62,11 +62,11 @@ def of_config(error: BaseException) -> str:
 
 
 def _no_such_choice(message: str, choices: list[str]) -> str:
-    """There is none of that name; the nearest, and all of a short list."""
+    """There is none of that name; the nearest, and all."""
     all_of_them = f"the choices are {', '.join(choices)}."
     asked = re.search(r"Could not find '([^']+)/([^'/]*)'", message)
     if asked is None:
-        return f"{message}: {all_of_them}"
+        return f"{message.rstrip('.')}: {all_of_them}"
     near = difflib.get_close_matches(asked[2], choices, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}? All of them: {', '.join(choices)}." if near else all_of_them
     return f"{asked[1]}={asked[2]}: there is no such choice; {hint}"

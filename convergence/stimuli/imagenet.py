@@ -10,9 +10,8 @@ from types import MappingProxyType
 
 from convergence.system import torchvision_ops
 
-NUMBER_OF_CLASSES = (
-    1000  # of ILSVRC2012; known without importing the libraries that know the classes, which takes seconds
-)
+# Of ILSVRC2012; known without importing the libraries that know the classes, which takes seconds.
+NUMBER_OF_CLASSES = 1000
 
 
 @functools.cache

@@ -32,7 +32,7 @@ def matlab(path: Path) -> Raw:
 
     try:
         variables = loadmat(path)
-    except NotImplementedError:
+    except NotImplementedError:  # what loadmat raises for version 7.3
         return _matlab_73(path)
     found = Raw()
     for name, value in variables.items():

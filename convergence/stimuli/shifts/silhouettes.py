@@ -32,9 +32,9 @@ def silhouette(images: Tensor) -> Tensor:
 
 
 def _object(image: Array) -> NDArray[np.bool_]:
-    strange = _strangeness(image)
     from scipy import ndimage  # half a second that runs without this shift do not pay
 
+    strange = _strangeness(image)
     mask = ndimage.binary_fill_holes(strange > max(_otsu(strange), _LEAST))
     parts, count = ndimage.label(mask)
     if count < 2:
