@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,12 +30,20 @@ def trained(folder: Path, *words: str) -> list[list[str]]:
 
 
 def test_the_weights_are_the_same_on_one_core_and_on_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {}
+    found, started = {}, []
+    begin = subprocess.Popen
+
+    def noted(*words: Any, **options: Any) -> Any:
+        started.append(words)
+        return begin(*words, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
     threads = torch.get_num_threads()
     for count in (1, 2):
         monkeypatch.setattr(cores, "available", lambda count=count: count)
         torch.set_num_threads(3 - count)  # of this process
         found[count] = trained(tmp_path / str(count))
+        assert bool(started) == (count == 2), "processes of their own where there are cores for them"
     torch.set_num_threads(threads)
     assert found[1] == found[2]
     assert found[1][0] != found[1][1]
