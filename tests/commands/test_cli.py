@@ -8,8 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +24,7 @@ from convergence.results import table as results
 from convergence.system.claims import only_one
 from convergence.system.errors import UserError
 from convergence.system.options import check
+from tests.support.command import begin, command
 
 SMALL = [
     "dataset=digits",
@@ -36,14 +35,10 @@ SMALL = [
 ]
 
 
-def command(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "convergence", *words], capture_output=True, text=True, check=False, cwd=cwd
-    )
-
-
-def run(place: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return command("run", *SMALL, f"output={place}", *words)
+def started(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command from its interpreter's start; elsewhere here it is forked from one that has started."""
+    program = [sys.executable, "-m", "convergence"]
+    return subprocess.run([*program, *words], capture_output=True, text=True, check=False, cwd=cwd)
 
 
 def rows(place: Path) -> pd.DataFrame:
@@ -54,7 +49,7 @@ def rows(place: Path) -> pd.DataFrame:
 def test_a_run_ends_with_figures_results_and_a_manifest_and_a_second_has_nothing_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = run(tmp_path)
+    first = started("run", *SMALL, f"output={tmp_path}", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "held-out score" in first.stdout
     assert max(map(len, first.stdout.split("results ")[0].splitlines())) <= 80
@@ -94,37 +89,25 @@ def test_a_broken_shard_is_computed_again_across_architectures(
 
 @pytest.mark.slow
 def test_a_run_waits_for_another_one_in_its_folder(tmp_path: Path) -> None:
-    words = [*SMALL, f"output={tmp_path}"]
+    words = [*SMALL, "metric=procrustes", "figures=false", f"output={tmp_path}"]
     folder = run_folder(compose(words))
     with only_one(folder / LOCK, ""):
-        second = subprocess.Popen(
-            [sys.executable, "-m", "convergence", "run", *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert second.stderr is not None
-        assert any("another run works in" in line for line in second.stderr)
+        second = begin("run", *words)
+        second.until(lambda: "another run works in" in second.err.read_text())
         assert not (folder / "results.parquet").exists()
-    second.communicate()
-    assert second.returncode == 0
+    assert second.finish().returncode == 0
     assert (folder / "results.parquet").is_file()
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "convergence", "run", *SMALL, "model.training.epochs=200", f"output={tmp_path}"]
-    # A shell starts its background jobs with SIGINT ignored, and the suite may be one.
-    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, preexec_fn=listening)
-    while not list(tmp_path.rglob("step-0000001.safetensors")):
-        time.sleep(0.1)
+    process = begin("run", *SMALL, "model.training.epochs=200", f"output={tmp_path}")
+    process.until(lambda: list(tmp_path.rglob("step-0000001.safetensors")))
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "stopped; what is done is kept" in errors
-    assert "Traceback" not in errors
+    done = process.finish()
+    assert done.returncode == 130
+    assert "stopped; what is done is kept" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -173,7 +156,7 @@ def test_bad_input_gets_one_sentence_and_exit_status_1(
 
 
 def test_a_process_ends_with_status_1_and_no_traceback(tmp_path: Path) -> None:
-    done = command("run", "modle=x", cwd=tmp_path)
+    done = started("run", "modle=x", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("convergence: there is no option 'modle'. Did you mean model")
     assert len(done.stderr.strip().splitlines()) == 1
@@ -368,7 +351,7 @@ def test_writers_at_once_never_leave_a_broken_file(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_failing_job_does_not_end_a_sweep(tmp_path: Path) -> None:
     words = ["--multirun", "dataset.stimuli=5,100", "model.layers=[conv1]", "metric=procrustes", "figures=false"]
-    done = run(tmp_path, *words)
+    done = command("run", *SMALL, f"output={tmp_path}", *words)
     assert done.returncode == 1
     assert "5 stimuli are too few for 5 folds" in done.stderr
     assert "1 of the sweep's jobs failed: " in done.stderr

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from convergence.commands.values import parsed
 from convergence.commands.words import call, choices, for_hydra
 from convergence.experiment.compose import compose
 from convergence.system.errors import UserError
+from tests.support.command import command
 
 HOME = str(Path.home())
 
@@ -215,8 +214,7 @@ def test_what_cannot_be_read_is_shown_with_the_way_to_write_it(word: str, told: 
     ],
 )
 def test_a_process_tells_what_it_read(typed: list[str], told: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "convergence", "run", *typed]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = command("run", *typed, cwd=tmp_path)
     assert done.returncode == 1
     assert told in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

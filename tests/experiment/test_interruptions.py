@@ -7,8 +7,8 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -24,34 +24,14 @@ from convergence.experiment.config import Config
 from convergence.models import load as models
 from convergence.results import table as results
 from convergence.system.errors import UserError
+from tests.support.command import command
+from tests.support.kills import killed_in
 from tests.support.tables import table
 
 SMALL = (
     *("dataset=digits", "dataset.stimuli=200", "dataset.train_images=256"),
     *("model.training.epochs=1", "model.layers=[conv1,layer3.conv*,fc]", "progress=true"),
 )
-
-# Kills its own process at a random instant of the nth stage whose progress begins like that, or at the stage's end.
-KILLED = """
-import os, sys, threading
-from contextlib import contextmanager
-from convergence.__main__ import main
-from convergence.system import progress
-stage, nth, delay = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-seen = 0
-@contextmanager
-def deadly(what, total, unit=''):
-    global seen
-    mine = what.startswith(stage) and total > 0
-    seen += mine
-    if mine and seen == nth:
-        threading.Timer(delay, os.kill, (os.getpid(), 9)).start()
-    yield lambda n: None
-    if mine and seen == nth:
-        os.kill(os.getpid(), 9)
-progress.progress = deadly
-sys.exit(main(sys.argv[4:]))
-"""
 
 
 def words(place: Path, *more: str) -> list[str]:
@@ -65,21 +45,11 @@ def test_runs_killed_at_random_instants_end_with_the_rows_of_an_undisturbed_one(
     # Seconds that each stage takes about, so that the instants fall anywhere in it.
     stages = [("Training", 1, 0.5), ("Training", 1, 0.5), ("Extracting", 1, 0.2), ("Scoring", 2, 0.1)]
     for stage, nth, about in stages:
-        delay = str(rng.uniform(0, about))
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, stage, str(nth), delay, "run", *words(tmp_path / "killed")],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        deadly = partial(killed_in, stage, nth, rng.uniform(0, about))
+        done = command("run", *words(tmp_path / "killed"), before=deadly)
         assert done.returncode == -signal.SIGKILL, (seed, stage, done.stderr)
         assert not list(tmp_path.rglob("results.parquet"))
-    resumed = subprocess.run(
-        [sys.executable, "-m", "convergence", "run", *words(tmp_path / "killed")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    resumed = command("run", *words(tmp_path / "killed"))
     assert resumed.returncode == 0, (seed, resumed.stderr)
     assert "broken" not in resumed.stderr, seed
     experiment.run(compose(words(tmp_path / "whole")))
