@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +18,8 @@ from convergence.experiment import status
 from convergence.experiment.compose import compose
 from convergence.results import table as results
 from convergence.system.claims import holder, only_one
-from tests.support.slurm import Slurm, Unavailable
+from tests.support.command import Begun, begin, command
+from tests.support.slurm import Slurm, Unavailable, look_often
 
 pytestmark = pytest.mark.slow
 _WAIT = 120.0
@@ -44,28 +43,19 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 
 
 class Sweep:
-    """One command, given as often as the test likes."""
+    """One command, given as often as the test likes: three networks, so three pairs."""
 
-    def __init__(self, slurm: Slurm, place: Path, seeds: int) -> None:
+    def __init__(self, slurm: Slurm, place: Path, per_job: int) -> None:
         self.slurm, self.place = slurm, place
-        self.words = [*_SMALL, f"model.seeds.init={list(range(seeds))}".replace(" ", "")]
+        self.words = [*_SMALL, "model.seeds.init=[0,1,2]", f"model.per_job={per_job}"]
 
-    def begin(self, *words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "convergence", "run", "--multirun", *self.words, f"output={self.place}"]
-        return subprocess.Popen(
-            [*command, *_LAUNCHER, *words],
-            env=self.slurm.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def begin(self, *words: str) -> Begun:
+        command = ["run", "--multirun", *self.words, f"output={self.place}", *_LAUNCHER, *words]
+        return begin(*command, env=self.slurm.environment, before=look_often)
 
-    def finish(self, process: subprocess.Popen[str]) -> tuple[int, str]:
-        try:
-            _, errors = process.communicate(timeout=_WAIT)
-        finally:
-            process.kill()
-        return process.returncode, errors
+    def finish(self, process: Begun) -> tuple[int, str]:
+        done = process.finish(_WAIT)
+        return done.returncode, done.stderr
 
     def runs(self) -> list[status.Run]:
         return [run for runs in status.survey(self.place / "depth").values() for run in runs]
@@ -80,9 +70,12 @@ class Sweep:
 
     @contextmanager
     def held_up(self) -> Iterator[None]:
-        """Within it one network is never trained, so that all of its pairs but none of the others wait for it."""
+        """Within it one network is never trained, so that all of its pairs but not the other one wait for it.
+
+        Of two jobs of two pairs, each has one that waits, and the first begins with the one that does not.
+        """
         names = [p.name for p in (_reference / ".cache" / "networks").iterdir()]
-        (name,) = (n for n in names if "init2-" in n)
+        (name,) = (n for n in names if "init0-" in n)
         with only_one(self.place / ".cache" / "networks" / name / "lock", ""):
             yield
 
@@ -92,10 +85,10 @@ _reference = Path()
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory, slurm: Slurm) -> pd.DataFrame:
-    """Three networks, in this process: three pairs."""
+    """In this process."""
     global _reference
     _reference = tmp_path_factory.mktemp("reference")
-    return Sweep(slurm, _reference, 3).here(_reference)
+    return Sweep(slurm, _reference, 1).here(_reference)
 
 
 def until(what: Callable[[], bool]) -> None:
@@ -121,16 +114,18 @@ def written(sweep: Sweep) -> dict[Path, int]:
     return {p: p.stat().st_mtime_ns for p in sweep.place.rglob("shards/*.parquet")}
 
 
-def test_six_comparisons_over_two_nodes_give_the_rows_of_one_process(slurm: Slurm, tmp_path: Path) -> None:
-    sweep = Sweep(slurm, tmp_path / "slurm", 4)
+def test_three_comparisons_over_two_nodes_give_the_rows_of_one_process(
+    slurm: Slurm, reference: pd.DataFrame, tmp_path: Path
+) -> None:
+    sweep = Sweep(slurm, tmp_path, 1)
     code, errors = sweep.finish(sweep.begin())
     assert code == 0, errors
-    assert "6 comparisons to make, in 6 jobs" in errors
+    assert "3 comparisons to make, in 3 jobs" in errors
     assert "keeps no accounting" in errors
-    assert states(sweep) == ["done"] * 6
+    assert states(sweep) == ["done"] * 3
     assert "NodeList=n1" in slurm.ask("scontrol", "show", "jobs")
     assert "NodeList=n2" in slurm.ask("scontrol", "show", "jobs")
-    same(sweep.rows(), sweep.here(tmp_path / "here"))
+    same(sweep.rows(), reference)
     before = written(sweep)
     code, errors = sweep.finish(sweep.begin())
     assert code == 0
@@ -141,7 +136,7 @@ def test_six_comparisons_over_two_nodes_give_the_rows_of_one_process(slurm: Slur
 def test_a_job_cancelled_and_a_worker_killed_are_made_up_for(
     slurm: Slurm, reference: pd.DataFrame, tmp_path: Path
 ) -> None:
-    sweep = Sweep(slurm, tmp_path, 3)
+    sweep = Sweep(slurm, tmp_path, 2)
     with sweep.held_up():
         process = sweep.begin()
         until(lambda: states(sweep) == ["done", "running", "running"])
@@ -167,12 +162,12 @@ def test_a_job_cancelled_and_a_worker_killed_are_made_up_for(
 def test_the_jobs_of_a_killed_command_go_on_and_it_can_be_given_again(
     slurm: Slurm, reference: pd.DataFrame, tmp_path: Path
 ) -> None:
-    sweep = Sweep(slurm, tmp_path, 3)
+    sweep = Sweep(slurm, tmp_path, 2)
     with sweep.held_up():
         process = sweep.begin()
         until(lambda: states(sweep) == ["done", "running", "running"])
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        assert process.finish().returncode == -signal.SIGKILL
         before = written(sweep)
     code, errors = sweep.finish(sweep.begin())
     assert code == 0, errors
@@ -183,7 +178,7 @@ def test_the_jobs_of_a_killed_command_go_on_and_it_can_be_given_again(
 def test_jobs_out_of_time_or_on_a_node_that_goes_down_are_queued_again(
     slurm: Slurm, reference: pd.DataFrame, tmp_path: Path
 ) -> None:
-    sweep = Sweep(slurm, tmp_path, 3)
+    sweep = Sweep(slurm, tmp_path, 2)
     with sweep.held_up():
         process = sweep.begin("hydra.launcher.timeout_min=5")
         until(lambda: states(sweep) == ["done", "running", "running"])
@@ -201,8 +196,8 @@ def test_jobs_out_of_time_or_on_a_node_that_goes_down_are_queued_again(
         end = time.monotonic() + _WAIT
         while process.poll() is None and time.monotonic() < end:
             for job in (job for job, state in slurm.jobs().items() if state == "PENDING"):
-                slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now+4")
-            time.sleep(10)
+                slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now+3")
+            time.sleep(6)
         code, errors = sweep.finish(process)  # on the node that is left
     finally:
         slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")
@@ -223,15 +218,7 @@ def test_a_network_of_the_users_own_is_found_by_the_jobs_from_where_the_command_
     (tmp_path / "nets.py").write_text(code)
     member = "model=[{model:module,factory:'nets.py:net',arguments:{width:6},seeds:{init:[0,1]}}]"
     words = ["dataset=digits", "dataset.stimuli=60", "metric=procrustes", "figures=false", "output=out", member]
-    done = subprocess.run(
-        [sys.executable, "-m", "convergence", "run", "--multirun", *words, *_LAUNCHER],
-        env=slurm.environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=_WAIT,
-        check=False,
-    )
+    done = command("run", "--multirun", *words, *_LAUNCHER, env=slurm.environment, cwd=tmp_path, before=look_often)
     assert done.returncode == 0, done.stderr
     rows = results.read([next((tmp_path / "out" / "depth").glob("*/plan.json")).parent])
     assert set(rows.source_weights) == {"untrained0", "untrained1"}
