@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
 from convergence import align
 from convergence.activations.loading import workers_for
+from convergence.alignment import fitted as scoring
 from convergence.alignment import folds
 from convergence.commands import main as cli
 from convergence.experiment.compose import compose
@@ -103,3 +107,28 @@ def test_any_seed_gives_folds_and_draws_of_its_own(seed: int) -> None:
 def test_a_seed_that_no_table_can_hold_is_refused_at_once(word: str) -> None:
     with pytest.raises(UserError, match=r"(metric.seed|model.seeds.order)=.* is out of bounds"):
         check(compose([word]))
+
+
+def test_a_tile_that_does_not_fit_on_the_device_is_halved_until_it_does(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = ({f"{side}{i}": torch.randn(60, 4, generator=generator) for i in range(3)} for side in "xy")
+    expected = align(x, y, metrics=("procrustes",))
+    real, sizes = scoring.accumulate, []
+
+    def small(a: Any, b: Any, pairs: Any, *rest: Any, **more: Any) -> Any:
+        sizes.append(len(pairs))
+        if len(pairs) > most:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return real(a, b, pairs, *rest, **more)
+
+    monkeypatch.setattr(scoring, "accumulate", small)
+    monkeypatch.setattr(logging.getLogger("convergence"), "propagate", True)
+    most = 2
+    pd.testing.assert_frame_equal(align(x, y, metrics=("procrustes",)), expected)
+    assert sizes[0] == 9
+    assert "a tile of 9 pairs of layers did not fit on the device and was halved" in caplog.text
+    most = 0
+    with pytest.raises(UserError, match="layers 'x2' and 'y2' do not fit on the device: give device=cpu"):
+        align(x, y, metrics=("procrustes",))
