@@ -22,7 +22,7 @@ from typing import Any
 _OURS = ("convergence.commands.callbacks", "convergence.experiment.run", "convergence.figures", "tests.support.command")
 _OTHERS = ("hydra.main", "hydra.experimental.callback", "matplotlib.backends.backend_pdf", "pyarrow.dataset")
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload([*_OURS, *_OTHERS])
+FORKED.set_forkserver_preload([*_OURS, *_OTHERS, "tests.support.races", "tests.support.frozen"])
 
 
 class Begun:
