@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ import pytest
 from convergence.system.process import prepare
 
 prepare()
+# Garbage is looked for less often: a quarter of the time in which a config is composed, and of much else, went there.
+gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
