@@ -75,7 +75,7 @@ def test_a_broken_shard_is_computed_again_across_architectures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     against = ["model@against=tiny_vgg", "against.training.epochs=1", "model.seeds.init=[0]", "against.seeds.init=[0]"]
-    words = ["run", *SMALL, f"output={tmp_path}", "figures=false", *against]
+    words = ["run", *SMALL, f"output={tmp_path}", "metric=procrustes", "figures=false", *against]
     assert cli.main(words) == 0
     before = rows(tmp_path)
     assert set(before.source_model) == {"tiny_resnet", "tiny_vgg"}

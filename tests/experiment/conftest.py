@@ -8,15 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.folders import picture
+from tests.support.folders import pictures
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    place = tmp_path / "images"
-    for i in range(30):
-        picture(place / f"class{i % 2}" / f"{i}.png", i)
-    return place
+    return pictures(tmp_path / "images")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def test_draws_of_chance_are_counted_before_anything_is_extracted(images: Path, 
 
 @pytest.mark.parametrize("axis", ["depth", "training", "ood"])
 def test_fifty_folds_are_scored_and_drawn_on_every_axis(axis: str, tmp_path: Path) -> None:
-    network = ("model=tiny_vgg", "model.training.epochs=1", "model.layers=[classifier]", "dataset.train_images=128")
+    network = ("model=tiny_vgg", "model.training.epochs=1", "model.layers=[classifier]", "dataset.train_images=64")
     data = ("dataset=shapes", "dataset.size=16", "dataset.stimuli=150", "dataset.conditions=[colour]")
     scores = (f"axis={axis}", "metric=procrustes", "metric.folds=50", f"output={tmp_path}", "progress=false")
     assert cli.main(["run", *data, *network, *scores]) == 0

@@ -117,14 +117,19 @@ def test_a_checkpoint_written_again_under_its_name_is_another_network(
 ) -> None:
     def save(name: str, seed: int) -> None:
         config = LibraryConfig(
-            name="resnet18", library=Library.torchvision, image_size=32, seeds=SeedsConfig(init=[seed])
+            name="shufflenet_v2_x0_5", library=Library.torchvision, image_size=32, seeds=SeedsConfig(init=[seed])
         )
         torch.save(library.untrained(config)[0].build().state_dict(), tmp_path / name)
 
     save("a.pth", 0)
     save("b.pth", 1)
     files = f"model.checkpoints=[{tmp_path / 'a.pth'},{tmp_path / 'b.pth'}]"
-    library_words = ("model=torchvision", "model.name=resnet18", "model.image_size=32", "model.layers=[conv1,fc]")
+    library_words = (
+        "model=torchvision",
+        "model.name=shufflenet_v2_x0_5",
+        "model.image_size=32",
+        "model.layers=[conv1.0,fc]",
+    )
     made = compose([w for w in words(images, tmp_path / "out", *library_words, files) if "training" not in w])
     first = experiment.run(made)
     said()

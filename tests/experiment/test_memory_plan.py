@@ -18,7 +18,7 @@ RUN = [
         "model.units=flatten",
     ),
     *("dataset=digits", "dataset.stimuli=60", "dataset.train_images=64", "axis.pairs=matched", "figures=false"),
-    *("progress=false", "memory_gb=0.1"),
+    *("progress=false", "memory_gb=0.1", "axis.untrained=false"),
 ]
 
 
@@ -56,7 +56,7 @@ def test_a_metric_that_does_not_apply_to_a_wide_pair_refuses_nothing(tmp_path: P
 
 
 def test_the_plan_tells_the_memory_of_what_is_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("model.units=center", "axis.pairs=all", "model.layers=[features.*]", "metric=procrustes")
+    words = ("model.units=center", "axis.pairs=all", "model.layers=[features.*]", "metric=procrustes", "metric.folds=2")
     told = []
     for budget in ("1", "0.002"):
         assert run(tmp_path / budget, *words, f"memory_gb={budget}") == 0

@@ -14,7 +14,7 @@ from convergence.experiment import run as experiment
 from convergence.experiment.compose import compose
 from convergence.experiment.folder import run_folder
 from convergence.results import table as results
-from tests.support.folders import picture, used, words
+from tests.support.folders import picture, pictures, used, words
 
 
 def _cut(path: Path) -> None:
@@ -31,13 +31,25 @@ def _other_run(path: Path) -> None:
     results.write_shard(path.parents[1], path.stem, pq.read_table(path).to_pandas(), {"images": "others"})
 
 
+THREE = "model.seeds.init=[0,1,2]"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """A folder with the images and the cache of a run of three networks, and its rows."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    return place, experiment.run(compose(words(pictures(place / "images"), place, THREE)))
+
+
 @pytest.mark.parametrize("damage", [_cut, _flip, Path.unlink, _other_run, lambda path: path.write_bytes(b"")])
 def test_a_shard_that_is_spoilt_before_the_merge_is_computed_again(
-    damage: Callable[[Path], object], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damage: Callable[[Path], object],
+    undisturbed: tuple[Path, pd.DataFrame],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    three = "model.seeds.init=[0,1,2]"
-    expected = experiment.run(compose(words(images, tmp_path / "whole", three)))
-    made = compose(words(images, tmp_path / "out", three, f"cache={tmp_path / 'whole' / '.cache'}"))
+    place, expected = undisturbed
+    made = compose(words(place / "images", tmp_path / "out", THREE, f"cache={place}/.cache"))
     real, spoilt = results.merge, []
 
     def merge(folder: Path, names: object) -> pd.DataFrame | None:

@@ -19,6 +19,13 @@ def picture(path: Path, seed: int) -> None:
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
 
 
+def pictures(place: Path) -> Path:
+    """Thirty images of two classes."""
+    for i in range(30):
+        picture(place / f"class{i % 2}" / f"{i}.png", i)
+    return place
+
+
 def words(images: Path | str, output: Path, *more: str) -> list[str]:
     data = ("dataset=image_folder", f"dataset.root={images}", "dataset.stimuli=4")
     return [*data, *NETWORKS, "model.seeds.init=[0,1]", *SCORES, f"output={output}", *more]
