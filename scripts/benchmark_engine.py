@@ -75,7 +75,7 @@ def block(device: str, width: int, stimuli: int = 1000) -> tuple[float, float]:
     from convergence.alignment.folds import assign
     from convergence.alignment.metrics import polar
     from convergence.alignment.metrics.catalogue import MEASURES
-    from convergence.alignment.moments.accumulate import accumulate
+    from convergence.alignment.moments.accumulate import Pass, accumulate
 
     class Count(TorchDispatchMode):
         calls = 0
@@ -86,7 +86,7 @@ def block(device: str, width: int, stimuli: int = 1000) -> tuple[float, float]:
 
     x, y = (Arrays(responses(stimuli, (width,) * 6, seed), "x") for seed in (1, 2))
     pairs, fold = list(product(x.layers, y.layers)), assign(stimuli)
-    moments = accumulate(x, y, pairs, fold, device=torch.device(device), chunk=stimuli)
+    moments = accumulate(x, y, pairs, fold, Pass(torch.device(device), chunk=stimuli))
     metrics = [MEASURES[name] for name in PAPER]
 
     def work() -> None:

@@ -33,6 +33,7 @@ import torch
 from PIL import Image
 
 from convergence.activations.extract import extract
+from convergence.activations.loading import Loader
 from convergence.experiment.compose import compose
 from convergence.models import library
 from convergence.models.load import trajectories
@@ -89,7 +90,8 @@ def ours(network: Network, stimuli: Stimuli, device: torch.device) -> dict[str, 
     """Images a second of extractions."""
     found = {}
     with tempfile.TemporaryDirectory() as place:
-        work = partial(extract, network, stimuli, cache=Path(place), device=device, batch_size="auto", workers=None)
+        loader = Loader(network.preprocess, stimuli, Path(place), "auto", None, device)
+        work = partial(extract, network, loader)
         work()
         shutil.rmtree(place)
         found["from files"] = len(stimuli) / _seconds(work)

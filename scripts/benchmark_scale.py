@@ -29,9 +29,10 @@ import torch
 
 from convergence import align
 from convergence.activations.extract import extract
+from convergence.activations.loading import Loader
 from convergence.alignment.arrays import Arrays
 from convergence.alignment.folds import assign
-from convergence.alignment.moments.accumulate import accumulate
+from convergence.alignment.moments.accumulate import Pass, accumulate
 from convergence.alignment.score import METRICS, score
 from convergence.models import library
 from convergence.models.network import Network
@@ -83,7 +84,7 @@ def of_moments(widths: dict[str, int], stimuli: int, rows: int, every: int, devi
     part = {name: n for i, (name, n) in enumerate(widths.items()) if i % every == 0}
     x, y = (Arrays(noise(part, rows, seed), side) for seed, side in enumerate("xy"))
     pairs = list(product(part, part))
-    taken = seconds(lambda: accumulate(x, y, pairs, assign(rows), device=device, chunk=1000))
+    taken = seconds(lambda: accumulate(x, y, pairs, assign(rows), Pass(device, chunk=1000)))
     count = multiplications([*part.values()], [*part.values()], rows)
     a = torch.rand(rows, 2048, dtype=torch.float64, device=device)
     bare = seconds(lambda: a.T @ a) / (rows * 2048**2)
@@ -102,7 +103,7 @@ def of_metrics(widths: dict[str, int], folds: int, device: torch.device) -> dict
         fold = assign(rows, _SMALL_FOLDS)
 
         def moments(left: Any = left, right: Any = right, fold: Any = fold) -> None:
-            accumulate(left, right, [("x", "y")], fold, device=device, chunk=1000)
+            accumulate(left, right, [("x", "y")], fold, Pass(device, chunk=1000))
 
         before = seconds(moments)
         for metric in METRICS:
@@ -117,9 +118,9 @@ def in_parts(options: argparse.Namespace, device: torch.device) -> dict[str, Any
     first = networks()[0]
     few = images(options.images, 224)
     with tempfile.TemporaryDirectory() as folder:
-        work = {"cache": Path(folder), "device": device, "batch_size": 32, "workers": 0}
-        taken = seconds(lambda: extract(first, few, **work))  # type: ignore[arg-type]
-        found = extract(first, few, **work)  # type: ignore[arg-type]
+        loader = Loader(first.preprocess, few, Path(folder), 32, 0, device)
+        taken = seconds(lambda: extract(first, loader))
+        found = extract(first, loader)
     widths = found.layers
     assert (len(widths), sum(widths.values())) == (53, 26_560)
     return {
@@ -134,9 +135,8 @@ def in_parts(options: argparse.Namespace, device: torch.device) -> dict[str, Any
 def in_full(options: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     both, every = networks(), images(options.stimuli, 224)
     with tempfile.TemporaryDirectory() as folder:
-        work = {"cache": Path(folder), "device": device, "batch_size": 256, "workers": None}
         start = time.perf_counter()
-        x, y = (extract(n, every, **work) for n in both)  # type: ignore[arg-type]
+        x, y = (extract(n, Loader(n.preprocess, every, Path(folder), 256, None, device)) for n in both)
         extraction = time.perf_counter() - start
         pairs = list(product(x.layers, y.layers))
         scoring = {"device": device, "memory_gb": options.memory_gb, "folds": options.folds}

@@ -29,7 +29,7 @@ from convergence.models import recipes
 from convergence.models.augmentation import AUGMENTS
 from convergence.models.options import Augmentation, TrainingConfig
 from convergence.models.preprocess import PixelPreprocess
-from convergence.models.training import Images, train
+from convergence.models.training import Images, TrainingRun, train
 from convergence.system.device import resolve_device
 from convergence.system.memory import keep_memory
 
@@ -76,7 +76,8 @@ def ours(name: str, training: Images, config: TrainingConfig, device: torch.devi
     build = partial(recipes.build, name, _CLASSES, 0)
     with tempfile.TemporaryDirectory() as place:
         start = time.perf_counter()
-        checkpoints = train(build, lambda: training, count, config, 0, Path(place) / "run", device, name)
+        run = TrainingRun(name, build, lambda: training, count, config, 0)
+        checkpoints = train(run, Path(place) / "run", device)
         return {"ours": checkpoints[-1].step / (time.perf_counter() - start)}
 
 

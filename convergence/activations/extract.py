@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from convergence.activations.cache import Cached, Entry
 from convergence.activations.forward import check_finite, forward, on_device
-from convergence.activations.loading import Clock, Loader, workers_for
+from convergence.activations.loading import Loader
 from convergence.alignment import units as rules
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
@@ -26,29 +26,13 @@ VERSION = 5  # of the extraction: raise it whenever the numbers change
 _CHUNK_BYTES = 64 * 2**20
 
 
-def extract(
-    network: Any,
-    stimuli: Any,
-    *,
-    cache: Path,
-    device: torch.device,
-    batch_size: int | Literal["auto"],
-    workers: int | None,
-    advance: Callable[[int], None] = lambda n: None,
-    clock: Clock | None = None,
-    keep_pixels: bool = True,
-) -> Cached:
-    """Responses of all tapped layers to all stimuli, from the cache or by one forward pass.
+def extract(network: Any, loader: Loader, advance: Callable[[int], None] = lambda n: None) -> Cached:
+    """Responses of all tapped layers to all stimuli of a loader, from its cache or by one forward pass.
 
     Parameters
     ----------
-    network : a :class:`convergence.models.network.Network`.
-    stimuli : a :class:`convergence.stimuli.base.Stimuli`.
-    batch_size : images at a time; auto: by their size and the device.
-    workers : processes that prepare images; None: as many as there are cores, if the device is a GPU.
+    network : a :class:`convergence.models.network.Network`, whose images the loader prepares.
     advance : told of every n stimuli done.
-    clock : told how long this takes, and how long the device waits for images.
-    keep_pixels : whether decoded images go to the cache as well.
 
     Raises
     ------
@@ -56,22 +40,20 @@ def extract(
         If a response is not finite (the layer and the stimulus), the batch axis is not the stimulus axis, or the module
         is compiled or scripted.
     """
-    entry = entry_of(network, stimuli, cache, device)
+    stimuli = loader.stimuli
+    entry = entry_of(network, stimuli, loader.cache, loader.device)
     found = entry.open()
     if found is not None:
         advance(len(stimuli))
         return found
     per_stimulus = values_per_stimulus(network)
     chunk = max(1, min(len(stimuli), _CHUNK_BYTES // (4 * per_stimulus)))
-    clock = clock or Clock()
-    loader = Loader(network.preprocess, stimuli, cache, batch_size, workers_for(workers, device), device, clock)
-    loader.keep = keep_pixels
     with entry.claim(f"{network.model} {network.weights}"):
         found = entry.open()  # whoever came first may have finished meanwhile
         if found is None:
             start = time.perf_counter()
             _fill(entry, network, loader, chunk, advance)
-            clock.total += time.perf_counter() - start
+            loader.clock.total += time.perf_counter() - start
             found = entry.open()
         else:
             advance(len(stimuli))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -45,7 +44,13 @@ def forward(
     reader = AnswerReader(loader.stimuli, network.classes)
     rules = {layer: network.layers[layer].units for layer in layers}
     with taps(model, layers, rules) as taken:
-        work = partial(_units, network, model, layout(model), loader.device, taken, reader)
+        where = layout(model)
+
+        def work(pixels: Tensor) -> dict[str, Tensor]:
+            # Bytes take their layout faster than the floats that are made of them.
+            images = pixels.to(loader.device, non_blocking=True).contiguous(memory_format=where)
+            return _units(network, model, images, taken, reader)
+
         for number, kept in enumerate(in_batches(loader.batches(parts), work, loader.device, network.model)):
             if number == 0:
                 check_finite(kept, network, loader.stimuli, parts[0][: len(next(iter(kept.values())))])
@@ -85,24 +90,16 @@ def _tried(work: Callable[[Tensor], dict[str, Tensor]], batch: Tensor) -> dict[s
 
 
 def _units(
-    network: Any,
-    model: nn.Module,
-    where: torch.memory_format,
-    device: torch.device,
-    taken: dict[str, Tensor],
-    reader: AnswerReader,
-    pixels: Tensor,
+    network: Any, model: nn.Module, images: Tensor, taken: dict[str, Tensor], reader: AnswerReader
 ) -> dict[str, Tensor]:
-    """Units of one batch, and its answers where its outputs are understood."""
+    """Units of one batch of bytes, and its answers where its outputs are understood."""
     narrow = network.precision not in (Precision.float32, Precision.tf32)
     dtype = getattr(torch, network.precision.value) if narrow else torch.float32
     with (
         torch.inference_mode(),
         float32_products(tf32=network.precision is Precision.tf32),
-        torch.autocast(device.type, dtype, enabled=narrow),
+        torch.autocast(images.device.type, dtype, enabled=narrow),
     ):
-        # Bytes take their layout faster than the floats that are made of them.
-        images = pixels.to(device, non_blocking=True).contiguous(memory_format=where)
         logits = tensor_of(model(network.preprocess.normalise(images)))
         kept = {layer: units.float() for layer, units in taken.items()}
         answers = reader.read(logits) if logits is not None and logits.ndim == 2 else None

@@ -67,6 +67,7 @@ class Loader:
     preprocess : a :class:`convergence.models.preprocess.Preprocess`.
     cache : folder of what is kept between runs.
     batch_size : images at a time; auto: by their size and the device.
+    workers : processes that prepare images; None: as many as there are cores, if the device is a GPU.
     clock : told how long batches were waited for.
     keep : whether decoded images go to the cache.
     """
@@ -75,7 +76,7 @@ class Loader:
     stimuli: Any
     cache: Path
     batch_size: int | Literal["auto"]
-    workers: int
+    workers: int | None
     device: torch.device
     clock: Clock = field(default_factory=Clock)
     keep: bool = True
@@ -111,7 +112,7 @@ class Loader:
 
     def _blocks(self, starts: Sequence[int], entry: Entry | None) -> Any:
         blocks = _Blocks(self.preprocess, self.stimuli, entry, tuple(starts))
-        workers = min(self.workers, len(starts))
+        workers = min(workers_for(self.workers, self.device), len(starts))
         if workers == 0:
             return map(blocks.__getitem__, range(len(starts)))
         from torch.utils.data import DataLoader

@@ -74,7 +74,7 @@ class Tile:
         self.device = next(iter(moments.cross.values())).device
         self.x, self.y = self._layers(0, pairs), self._layers(1, pairs)
         if any(metric.spectral for metric in metrics):
-            stacks = list({id(stack): stack for side in (self.x, self.y) for stack, _ in side.values()}.values())
+            stacks = list(dict.fromkeys(stack for side in (self.x, self.y) for stack, _ in side.values()))
             list((pool.map if pool else map)(Layers.decompose, stacks))
         self.blocks = self._blocks(pairs)
 
@@ -100,9 +100,9 @@ class Tile:
         return _STACKED if self.device.type == "cpu" else _STACKED_ON_DEVICE
 
     def _blocks(self, pairs: Sequence[Pair]) -> list[Block]:
-        groups: dict[tuple[int, int], list[Pair]] = {}
+        groups: dict[tuple[Layers, Layers], list[Pair]] = {}
         for a, b in pairs:
-            groups.setdefault((id(self.x[a][0]), id(self.y[b][0])), []).append((a, b))
+            groups.setdefault((self.x[a][0], self.y[b][0]), []).append((a, b))
         blocks = []
         for group in groups.values():
             each = self.moments.cross[group[0]].numel() * _BYTES * len(self.sets)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import pandas as pd
 
@@ -13,7 +12,7 @@ from convergence.alignment.chance import draws
 from convergence.alignment.engine import Tile, workers
 from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.metrics.metric import Metric
-from convergence.alignment.moments.accumulate import Pair, accumulate
+from convergence.alignment.moments.accumulate import Pair, Pass, accumulate
 from convergence.alignment.request import Request
 from convergence.alignment.tiles import chunk as chunk_of
 from convergence.alignment.tiles import halving, tiles, too_large
@@ -48,9 +47,9 @@ def _by_moments(
 
     def scored(pairs_of_tile: list[Pair]) -> list[pd.DataFrame]:
         step, kept = options.chunk or chunk_of(x, y, pairs_of_tile, budget), needs.of_kept(pairs_of_tile, budget)
-        how: Any = {"device": options.device, "chunk": step, "keep": options.folds * (kept > 0)}
-        moments = accumulate(x, y, pairs_of_tile, fold, **how)
-        held_out = [accumulate(a, b, pairs_of_tile, fold, **how, origin=moments) for a, b in request.others]
+        how = Pass(options.device, step, keep=options.folds * (kept > 0))
+        moments = accumulate(x, y, pairs_of_tile, fold, how)
+        held_out = [accumulate(a, b, pairs_of_tile, fold, how, moments) for a, b in request.others]
         give_back()  # of the chunks
         left = budget - kept
         room = max(f for f in range(1, options.folds + 1) if f == 1 or cost(pairs_of_tile, f) <= left)
@@ -62,9 +61,7 @@ def _by_moments(
                 tile = Tile(moments, held_out or [moments], pairs_of_tile, held, metrics, pool)
                 parts.append(rows.observed(tile, directions, pool, options.advance))
                 if drawn is not None:
-                    advance = options.advance
-                    more: Any = {"budget": left - cost(pairs_of_tile), "chunk": step, "pool": pool, "advance": advance}
-                    draws.draw(drawn, x, y, tile, fold, directions=directions, **more)
+                    draws.draw(request, tile, room=left - cost(pairs_of_tile), chunk=step, pool=pool)
         return [rows.in_catalogue_order(pd.concat(tables)) for tables in zip(*parts, strict=True)]
 
     # Nothing of a tile is held while the next one is worked on.
@@ -76,13 +73,13 @@ def _by_fold(request: Request, pair: Pair, metrics: Sequence[Metric]) -> list[pd
     """One pair, one fold after the other: each is a pass over the stimuli, which are its own or all others."""
     x, y, options, within = request.x, request.y, request.options, scatters([metric.name for metric in metrics])
     step = options.chunk or chunk_of(x, y, [pair], request.budget)
-    how: Any = {"device": options.device, "chunk": step, "keep": 0 if within else 1, "scatters": within}
+    how = Pass(options.device, step, keep=0 if within else 1, scatters=within)
     parts: list[list[pd.DataFrame]] = []
     ease(always=True)
     for k in range(options.folds):
         own = (request.fold != k).long()
-        moments = accumulate(x, y, [pair], own, **how)
-        held_out = [accumulate(a, b, [pair], own, **how, origin=moments) for a, b in request.others]
+        moments = accumulate(x, y, [pair], own, how)
+        held_out = [accumulate(a, b, [pair], own, how, moments) for a, b in request.others]
         give_back()
         with workers(options.device) as pool:
             tile = Tile(moments, held_out or [moments], [pair], [0], metrics, pool)

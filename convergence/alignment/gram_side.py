@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from convergence.alignment.chance import null as nulls
-from convergence.alignment.chance.draws import Drawn
+from convergence.alignment.chance.drawn import Drawn
 from convergence.alignment.metrics.catalogue import find
 from convergence.alignment.metrics.metric import Metric, Training
 from convergence.alignment.metrics.scores import Sums, summed
 from convergence.alignment.moments.accumulate import Pair
 from convergence.alignment.moments.grams import Gram, Reduced, accumulate, blocks, reduced
+from convergence.alignment.moments.statistics import HeldOutUnits
 from convergence.alignment.reliability import ceilings
 from convergence.alignment.request import Request
 from convergence.alignment.rows import NUMBERS, in_catalogue_order
@@ -220,40 +221,37 @@ class _Tile:
                 for where, parts, _ in blocks(sources, name, width, self.device) if mine else ():
                     ceiling = self.ceilings[side][name][where] if name in self.ceilings[side] else None
                     for k in range(len(self.counts)):
-                        self._add(mine, gram, k, where, parts, scored, ceiling)
+                        train, target = self._target(gram, k, where, parts, scored)
+                        self._add(mine, k, train, replace(target, ceiling=ceiling))
 
-    def _add(
-        self,
-        maps: list[_Map],
-        gram: Gram,
-        k: int,
-        where: slice,
-        parts: list[Tensor],
-        scored: list[int],
-        ceiling: Tensor | None,
-    ) -> None:
+    def _target(
+        self, gram: Gram, k: int, where: slice, parts: list[Tensor], scored: list[int]
+    ) -> tuple[Tensor, HeldOutUnits]:
+        """Training responses (n, b) to a block of units, and what is held out of them on the sets ``scored``."""
         live = gram.live[k, where]
         train = parts[0][self.fold != k]
         mean = train.mean(dim=0)
-        train = (train - mean) * live
         test = torch.stack([(parts[i][self.fold == k] - mean) * live for i in scored])  # (S or 1, m, b)
         shift = test.mean(dim=1)
         about = test - shift[:, None]
         varies = torch.stack([gram.varies[i][k, where] for i in scored])
-        variance_y, power = about.square().sum(dim=1), train.square().sum(dim=0)
         n = torch.full((1, 1), self.counts[k], dtype=torch.float64, device=self.device)
+        held_out = HeldOutUnits(n, shift + mean, about.square().sum(dim=1), shift, varies, None, responses=about)
+        return (train - mean) * live, held_out
+
+    def _add(self, maps: list[_Map], k: int, train: Tensor, target: HeldOutUnits) -> None:
+        assert target.responses is not None
+        power = train.square().sum(dim=0)
         for m in maps:
             predicted = m.predictors[k] @ train  # (V, m, b)
             moved_by = predicted.mean(dim=1)
             moved = predicted - moved_by[:, None]
             sums = summed(
-                covariance=(moved * about).sum(dim=1),
+                covariance=(moved * target.responses).sum(dim=1),
                 variance=moved.square().sum(dim=1),
                 reach=m.predictors[k].square().sum(dim=(1, 2))[:, None] * power,
                 shift=moved_by,
-                target=(variance_y, shift, varies),
-                ceiling=ceiling,
-                n=n,
+                target=target,
             )
             before = m.sums[k]
             m.sums[k] = sums if before is None else before + sums

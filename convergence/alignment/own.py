@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def score_tile(request: Request, pairs: Sequence[Pair], metrics: Sequence[Metric
     UserError
         If a response is not finite, or a user's function raises or returns no finite number.
     """
-    fold, directions, drawn, options = request.fold, request.directions, request.drawn, request.options
+    fold, drawn, options = request.fold, request.drawn, request.options
     read = [
         [_responses(side, {p[i] for p in pairs}, options.device) for i, side in enumerate(both)]
         for both in request.sets
@@ -56,8 +57,8 @@ def score_tile(request: Request, pairs: Sequence[Pair], metrics: Sequence[Metric
             for s, other in enumerate(read[1:] or read):
                 x, y = (_split(read[0][i][n], other[i][n], fold, k) for i, n in enumerate((a, b)))
                 for metric in metrics:
-                    for direction in directions:
-                        value = _called(metric, *_ends(x, y, direction), (a, b), k)
+                    for direction in request.directions:
+                        value = _Call(metric, (a, b), k)(*_ends(x, y, direction))
                         row = {"layer_x": a, "layer_y": b, "metric": metric.name, "direction": direction, "fold": k}
                         row |= {"score": value, "n_train": len(x[0]), "n_test": len(x[1])}
                         for end, values, (_, test) in (("x", read[0][0][a], x), ("y", read[0][1][b], y)):
@@ -65,7 +66,7 @@ def score_tile(request: Request, pairs: Sequence[Pair], metrics: Sequence[Metric
                         tables[s].append(row)
             if drawn is not None and null is not None:
                 for metric in metrics:
-                    for kind, direction, scores in _drawn(metric, train_x, train_y, directions, null, fold, k, (a, b)):
+                    for kind, direction, scores in _drawn(_Call(metric, (a, b), k), train_x, train_y, request):
                         triples = np.array([[[score, math.nan, math.nan] for score in scores]])
                         key = (a, b, metric.name, direction)
                         drawn.put(kind, key, folds, range(null.draws), [k], triples)
@@ -79,45 +80,52 @@ def rounds(null: Null | None) -> int:
     return 1 + (len(null.kinds) * null.draws if null else 0)
 
 
-def _drawn(
-    metric: Metric, x: Split, y: Split, directions: Sequence[str], null: Null, fold: Tensor, k: int, pair: Pair
-) -> Iterator[tuple[str, str, list[float]]]:
+@dataclass(frozen=True)
+class _Call:
+    """A user's metric on one pair of layers, one fold held out."""
+
+    metric: Metric
+    pair: Pair
+    fold: int
+
+    def __call__(self, source: Split, target: Split) -> float:
+        assert self.metric.call is not None
+        where = f"metric {self.metric.name} on {self.pair[0]} × {self.pair[1]}, fold {self.fold}"
+        try:
+            value = self.metric.call(source[0].clone(), target[0].clone(), source[1].clone(), target[1].clone())
+        except Exception as error:
+            raise UserError(f"{where}: {user_code.reason(error)}.") from error
+        if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
+            value = value.item()
+        if not isinstance(value, numbers.Real) or isinstance(value, bool):
+            raise UserError(f"{where} returned {type(value).__name__}: it must return one number.")
+        if not math.isfinite(value):
+            raise UserError(f"{where} returned {float(value)}: it must return a finite number.")
+        return float(value)
+
+
+def _drawn(call: _Call, x: Split, y: Split, request: Request) -> Iterator[tuple[str, str, list[float]]]:
     """Scores of all draws, by null and direction."""
+    null, fold, directions = request.null, request.fold, request.directions
     if "shuffle" in null.kinds:
         found: dict[str, list[float]] = {direction: [] for direction in directions}
         for draw in range(null.draws):
             order = nulls.permutation(fold, null.seed, draw)
-            moved = _reordered(x[0], order, fold != k), _reordered(x[1], order, fold == k)
+            moved = _reordered(x[0], order, fold != call.fold), _reordered(x[1], order, fold == call.fold)
             for direction in directions:
-                found[direction].append(_called(metric, *_ends(moved, y, direction), pair, k))
+                found[direction].append(call(*_ends(moved, y, direction)))
         yield from (("shuffle", direction, scores) for direction, scores in found.items())
     for direction in directions if "rotation" in null.kinds else ():
         source, target = _ends(x, y, direction)
         scores = []
         for draw in range(null.draws):
             turn = nulls.orthogonal(source[0].shape[1], null.seed, draw).to(source[0])
-            scores.append(_called(metric, (source[0] @ turn, source[1] @ turn), target, pair, k))
+            scores.append(call((source[0] @ turn, source[1] @ turn), target))
         yield "rotation", direction, scores
 
 
 def _ends(x: Split, y: Split, direction: str) -> tuple[Split, Split]:
     return (x, y) if direction == "x->y" else (y, x)
-
-
-def _called(metric: Metric, source: Split, target: Split, pair: Pair, k: int) -> float:
-    assert metric.call is not None
-    where = f"metric {metric.name} on {pair[0]} × {pair[1]}, fold {k}"
-    try:
-        value = metric.call(source[0].clone(), target[0].clone(), source[1].clone(), target[1].clone())
-    except Exception as error:
-        raise UserError(f"{where}: {user_code.reason(error)}.") from error
-    if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
-        value = value.item()
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise UserError(f"{where} returned {type(value).__name__}: it must return one number.")
-    if not math.isfinite(value):
-        raise UserError(f"{where} returned {float(value)}: it must return a finite number.")
-    return float(value)
 
 
 def _responses(side: Representation, names: set[str], device: torch.device) -> dict[str, Tensor]:

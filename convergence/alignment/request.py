@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from convergence.alignment.chance.draws import Drawn
+from convergence.alignment.chance.drawn import Drawn
 from convergence.alignment.chance.null import Null
 from convergence.alignment.metrics.catalogue import METRICS
 from convergence.alignment.moments.accumulate import Representation
@@ -76,6 +76,12 @@ class Request:
     def held_out(self) -> Sequence[tuple[Representation, Representation]]:
         """On which maps are scored."""
         return self.sets[1:] or self.sets
+
+    @property
+    def null(self) -> Null:
+        """Whose draws go to ``drawn``."""
+        assert self.drawn is not None
+        return self.drawn.null
 
     @property
     def directions(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from convergence.alignment import own, rows
 from convergence.alignment import similarity as unfitted
 from convergence.alignment.applicable import applies, why_none
 from convergence.alignment.chance import rows as null_rows
-from convergence.alignment.chance.draws import Drawn
+from convergence.alignment.chance.drawn import Drawn
 from convergence.alignment.chance.null import Null
 from convergence.alignment.fitted import fitted_maps
 from convergence.alignment.metrics import catalogue

@@ -69,17 +69,16 @@ class Representations:
             advance(len(images))
             return Recorded(network, images)
         cfg, cache = self._cfg, Path(self._cfg.cache)
-        options: Any = {"batch_size": cfg.batch_size, "device": self._device, "clock": self.clock}
         entries = (entry_of(network, images, cache, self._device), pixels_entry(network.preprocess, images, cache))
         self._added += [entry.folder for entry in entries if not entry.folder.exists()]
-        if is_kept(network, images, cache, cfg.cache_gb, self._device):
-            keep = self._has_room(network, images)
-            return extract(
-                network, images, cache=cache, workers=cfg.workers, advance=advance, keep_pixels=keep, **options
-            )
+        kept = is_kept(network, images, cache, cfg.cache_gb, self._device)
+        workers = cfg.workers if kept else 0  # they would be started for each reading
+        how: Any = {"clock": self.clock, "keep": self._has_room(network, images)}
+        loader = Loader(network.preprocess, images, cache, cfg.batch_size, workers, self._device, **how)
+        if kept:
+            return extract(network, loader, advance)
         advance(len(images))
-        keep = self._has_room(network, images)
-        return Streamed(network, Loader(network.preprocess, images, cache, workers=0, keep=keep, **options))
+        return Streamed(network, loader)
 
     def _has_room(self, network: Network, images: Stimuli) -> bool:
         """Whether decoded images go to the cache: all of them together take no more than ``cache_gb``."""

@@ -135,7 +135,12 @@ def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
         if not missing and attempt == 0:
             _log.info(_NOTHING, folder)
         if missing:
-            _score(cfg, folder, missing, wanted, device, clock, before)
+            _log.info("%s", estimate(cfg, missing, device))
+            responses = _extracted(cfg, missing, device, clock, before)
+            for number, comparison in enumerate(missing, 1):
+                _log.info("comparison %d of %d: %s", number, len(missing), comparison)
+                rows = rows_of(cfg, comparison, responses, device).assign(run=folder.name.rsplit("-", 1)[1])
+                results.write_shard(folder, comparison.name, rows, wanted[comparison.name])
         # A shard may have been broken or removed since it was written: then it is written again.
         table = results.merge(folder, wanted)
         if table is not None:
@@ -148,17 +153,10 @@ def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
     return table
 
 
-def _score(
-    cfg: Config,
-    folder: Path,
-    missing: Sequence[Comparison],
-    wanted: Mapping[str, results.Identity],
-    device: torch.device,
-    clock: Clock,
-    before: Mapping[str, str],
-) -> None:
-    """Compute the shards that are missing, one after the other."""
-    _log.info("%s", estimate(cfg, missing, device))
+def _extracted(
+    cfg: Config, missing: Sequence[Comparison], device: torch.device, clock: Clock, before: Mapping[str, str]
+) -> Representations:
+    """All responses, if what they are made from is as it was ``before``."""
     representations = Representations(missing, cfg, device, clock)
     now = touched(cfg)
     changed = [name for name in now if now[name] != before.get(name)]
@@ -168,11 +166,7 @@ def _score(
             f"{', '.join(changed)} changed while this run read it: what was computed from it is thrown away; give the "
             "same command again."
         )
-    for number, comparison in enumerate(missing, 1):
-        _log.info("comparison %d of %d: %s", number, len(missing), comparison)
-        table = rows_of(cfg, comparison, representations, device)
-        table = table.assign(run=folder.name.rsplit("-", 1)[1])
-        results.write_shard(folder, comparison.name, table, wanted[comparison.name])
+    return representations
 
 
 def _say_what_changed(folder: Path, wanted: Mapping[str, results.Identity]) -> None:

@@ -18,7 +18,7 @@ from convergence.models.options import LibraryConfig, RecipeConfig, SeedsConfig
 from convergence.models.outputs import tensor_of
 from convergence.models.seeds import labels, named
 from convergence.models.side_by_side import one_thread, train_ahead
-from convergence.models.training import Images, checkpoint_steps, steps_per_epoch, train
+from convergence.models.training import Images, TrainingRun, checkpoint_steps, steps_per_epoch, train
 from convergence.models.training_folder import Checkpoint, checkpoint_file
 from convergence.stimuli.load import load
 from convergence.stimuli.options import DatasetConfig
@@ -83,16 +83,9 @@ def prepared(
         for label, (init, order) in zip(labels(seeds), seeds, strict=True):
             build = partial(architecture.initialised, init, len(stimuli.classes))
             with one_thread() if on_one else nullcontext():
-                checkpoints = train(
-                    build,
-                    load_images,
-                    len(stimuli),
-                    config.training,
-                    order,
-                    place(init, order),
-                    device,
-                    f"{config.name} {label}",
-                )
+                name = f"{config.name} {label}"
+                run = TrainingRun(name, build, load_images, len(stimuli), config.training, order)
+                checkpoints = train(run, place(init, order), device)
             runs.append(
                 [
                     Network(

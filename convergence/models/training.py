@@ -50,25 +50,34 @@ def checkpoint_steps(config: TrainingConfig, per_epoch: int) -> list[int]:
     return sorted({0} | {s for s in early if 0 < s < per_epoch} | {per_epoch * e for e in range(1, config.epochs + 1)})
 
 
-def train(
-    build: Callable[[], nn.Module],
-    load_images: Callable[[], Images],
-    count: int,
-    config: TrainingConfig,
-    order_seed: int,
-    folder: Path,
-    device: torch.device,
-    name: str,
-) -> list[Checkpoint]:
-    """Checkpoints of a training run in ``folder``, trained as far as they are missing.
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a training run is made of.
 
-    Parameters
+    Attributes
     ----------
+    name : for the progress bar.
     build : makes the untrained network (its initialisation has a seed of its own).
     load_images : gives the training images; called only if there is something to train.
     count : number of training images.
     order_seed : of data order, augmentation and dropout.
-    name : for the progress bar.
+    """
+
+    name: str
+    build: Callable[[], nn.Module]
+    load_images: Callable[[], Images]
+    count: int
+    config: TrainingConfig
+    order_seed: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Steps."""
+        return steps_per_epoch(self.config, self.count)
+
+
+def train(run: TrainingRun, folder: Path, device: torch.device) -> list[Checkpoint]:
+    """Checkpoints of a training run in ``folder``, trained as far as they are missing.
 
     Raises
     ------
@@ -76,8 +85,8 @@ def train(
         If the loss is no longer finite, with the step and the learning rate; good checkpoints are kept. If the device
         has too little memory, or another process writes other checkpoints into the folder meanwhile.
     """
-    per_epoch = steps_per_epoch(config, count)
-    place = TrainingFolder(folder, checkpoint_steps(config, per_epoch))
+    name = run.name
+    place = TrainingFolder(folder, checkpoint_steps(run.config, run.per_epoch))
     done = place.finished()
     if done is not None:
         return done
@@ -86,7 +95,7 @@ def train(
         if done is None:
             place.warn_of_broken()
             try:
-                _train(build, load_images(), config, order_seed, place, device, name, per_epoch)
+                _train(run, place, device)
             except torch.OutOfMemoryError:
                 raise UserError(
                     f"training {name} does not fit into the memory of {device}: free some, lower "
@@ -101,18 +110,11 @@ def train(
         return done
 
 
-def _train(
-    build: Callable[[], nn.Module],
-    training: Images,
-    config: TrainingConfig,
-    order_seed: int,
-    place: TrainingFolder,
-    device: torch.device,
-    name: str,
-    per_epoch: int,
-) -> None:
+def _train(run: TrainingRun, place: TrainingFolder, device: torch.device) -> None:
+    training, config, order_seed, per_epoch = run.load_images(), run.config, run.order_seed, run.per_epoch
+
     def make() -> tuple[nn.Module, Optimiser]:
-        model = build().to(device)
+        model = run.build().to(device)
         model = model.to(memory_format=layout(model))  # type: ignore[call-overload]
         return model, Optimiser(model, config)
 
@@ -122,7 +124,7 @@ def _train(
     saved = set(place.steps)
     total = place.steps[-1]
     devices = [device] if device.type == "cuda" else []
-    with progress(f"Training {name}", total, "steps") as advance, torch.random.fork_rng(devices):
+    with progress(f"Training {run.name}", total, "steps") as advance, torch.random.fork_rng(devices):
         advance(max(start, 0))
         order = torch.empty(0, dtype=torch.int64)
         for step in range(start + 1, total + 1):
@@ -143,7 +145,7 @@ def _train(
                 # A step may leave broken weights behind a finite loss: they must not become a checkpoint.
                 if not math.isfinite(loss) or (step in saved and not _finite(model)):
                     raise UserError(
-                        f"training {name} diverged at step {step} (learning rate {rate:.3g}): lower "
+                        f"training {run.name} diverged at step {step} (learning rate {rate:.3g}): lower "
                         f"model.training.learning_rate; checkpoints before it are kept in {place.folder}."
                     )
                 advance(1)

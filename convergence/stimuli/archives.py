@@ -41,7 +41,7 @@ def digits(config: DatasetConfig, split: str) -> ArrayStimuli:
     mine = np.flatnonzero(held_out if split == "test" else ~held_out)
     grey = torch.from_numpy(values[mine]).float() * (255 / 16)
     larger = torch.nn.functional.interpolate(grey[:, None], scale_factor=4, mode="nearest").round().to(torch.uint8)
-    return _stimuli(config, split, "digits", tuple("0123456789"), larger, torch.from_numpy(targets[mine]), mine)
+    return _stimuli(config, split, tuple("0123456789"), larger, torch.from_numpy(targets[mine]), mine)
 
 
 def fashion_mnist(config: FilesConfig, split: str) -> ArrayStimuli:
@@ -62,7 +62,7 @@ def fashion_mnist(config: FilesConfig, split: str) -> ArrayStimuli:
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise UserError(f"{folder} holds {images.shape} {prefix} images and {labels.shape} labels: fetch it again.")
     padded = torch.nn.functional.pad(torch.from_numpy(images), (2, 2, 2, 2))
-    return _stimuli(config, split, "fashion_mnist", _FASHION, padded[:, None], torch.from_numpy(labels).long())
+    return _stimuli(config, split, _FASHION, padded[:, None], torch.from_numpy(labels).long())
 
 
 def _find(folder: Path, name: str) -> Path | None:
@@ -100,7 +100,7 @@ def cifar(config: FilesConfig, split: str) -> ArrayStimuli:
         how = f"""python -c "from torchvision.datasets import {kind}; {kind}('{home}', download=True)\""""
         data = getattr(datasets, kind)(_download(config, kind, _homes(config), how), train=is_train)
     images = torch.from_numpy(data.data).permute(0, 3, 1, 2)
-    return _stimuli(config, split, config.name, tuple(data.classes), images, torch.tensor(data.targets))
+    return _stimuli(config, split, tuple(data.classes), images, torch.tensor(data.targets))
 
 
 def _download(config: FilesConfig, kind: str, places: list[Path], how: str) -> Path:
@@ -133,12 +133,12 @@ def _homes(config: FilesConfig) -> list[Path]:
 def _stimuli(
     config: DatasetConfig,
     split: str,
-    name: str,
     classes: tuple[str, ...],
     images: Tensor,
     labels: Tensor,
     numbers: Any = None,
 ) -> ArrayStimuli:
+    name = config.name
     count = config.stimuli if split == "test" else config.train_images
     chosen = select(labels, count, config.seed, name, split)
     array = images[chosen].expand(-1, 3, -1, -1).contiguous()

@@ -93,8 +93,8 @@ def _paint(margin: Array, family: Array, z: Array, u: Array, v: Array, pixel: fl
     ground = np.floor(z[:, 9] * len(FAMILIES)).astype(np.int64)
     # Objects are brighter than their ground more often than not, in each channel by chance.
     bright, dim = 0.45 + 0.55 * z[:, 18:24], 0.5 * z[:, 32:38]
-    inside = _textured(family, u, v, z[:, 10:18], bright[:, :3], 0.4 * bright[:, 3:], contrast=0.9)
-    outside = _textured(ground, u, v, z[:, 24:32], dim[:, :3], dim[:, 3:], contrast=_GROUND_CONTRAST)
+    inside = _textured(family, u, v, z[:, 10:18], (bright[:, :3], 0.4 * bright[:, 3:]), contrast=0.9)
+    outside = _textured(ground, u, v, z[:, 24:32], (dim[:, :3], dim[:, 3:]), contrast=_GROUND_CONTRAST)
     cover = _coverage(margin, pixel)[:, None]
     rgb = cover * inside + (1 - cover) * outside
     # Light falls from one side; the exposure varies.
@@ -105,13 +105,13 @@ def _paint(margin: Array, family: Array, z: Array, u: Array, v: Array, pixel: fl
     return np.clip(rgb * (light * exposure)[:, None], 0, 1)
 
 
-def _textured(family: Array, u: Array, v: Array, draws: Array, colour: Array, other: Array, contrast: float) -> Array:
-    """(B, 3, S, S): a texture around one colour of each image, towards another."""
+def _textured(family: Array, u: Array, v: Array, draws: Array, colours: tuple[Array, Array], contrast: float) -> Array:
+    """(B, 3, S, S): a texture around the first of each image's colours, towards the second."""
     size = u.shape[-1]
     intensity = np.empty((len(family), size, size))
     for i in np.unique(family):
         mine = family == i
         shape = (int(mine.sum()), size, size)
         intensity[mine] = texture(FAMILIES[i], np.broadcast_to(u, shape), np.broadcast_to(v, shape), draws[mine])
-    first, second = colour[:, :, None, None], other[:, :, None, None]
+    first, second = (colour[:, :, None, None] for colour in colours)
     return first + contrast * (second - first) * intensity[:, None]

@@ -18,6 +18,7 @@ import pandas as pd
 
 from convergence import run
 from convergence.activations.extract import extract
+from convergence.activations.loading import Loader
 from convergence.experiment.compose import compose
 from convergence.models.load import trajectories
 from convergence.stimuli.load import load
@@ -47,7 +48,7 @@ def simulate(options: Sequence[str], place: Path) -> dict[str, str]:
     device, cache = resolve_device(cfg.device), Path(cfg.cache)
     network = trajectories(cfg.model, cfg.dataset, folder=cache / "networks", device=device)[0][-1]
     images = load(cfg.dataset, "test")
-    answers = extract(network, images, cache=cache, device=device, batch_size=cfg.batch_size, workers=cfg.workers)
+    answers = extract(network, Loader(network.preprocess, images, cache, cfg.batch_size, cfg.workers, device))
     names = list(network.layers)
     areas = {area: names[i] for area, i in (("V1", 0), ("V4", len(names) // 2), ("IT", -2))}
     rng = np.random.default_rng(0)

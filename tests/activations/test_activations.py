@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from convergence.activations import extract as activations
 from convergence.activations.cache import Cached
 from convergence.activations.extract import entry_of, extract
-from convergence.activations.loading import batch_for
+from convergence.activations.loading import Loader, batch_for
 from convergence.activations.taps import taps
 from convergence.models import recipes
 from convergence.models.network import Network
@@ -36,8 +36,8 @@ def stimuli() -> Stimuli:
 
 
 def get(net: Network, stimuli: Stimuli, place: Path, batch_size: Any = 32, **more: int) -> Cached:
-    options = {"workers": 0} | more
-    return extract(net, stimuli, cache=place, device=torch.device("cpu"), batch_size=batch_size, **options)  # type: ignore[arg-type]
+    workers = more.get("workers", 0)
+    return extract(net, Loader(net.preprocess, stimuli, place, batch_size, workers, torch.device("cpu")))
 
 
 def test_the_centre_unit_is_taken_before_an_in_place_operation_changes_it(stimuli: Stimuli, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from convergence.activations.extract import extract
+from convergence.activations.loading import Loader
 from convergence.activations.readout import AnswerReader
 from convergence.models.network import Network, describe
 from convergence.models.preprocess import PixelPreprocess
@@ -170,10 +170,10 @@ def test_accuracy_in_sixteen_classes_comes_from_the_pass_that_takes_the_response
         None,
         Pointing,
     )
-    options: dict[str, Any] = {"cache": tmp_path, "device": torch.device("cpu"), "batch_size": 3, "workers": 0}
-    assert extract(net, images, **options).accuracy == 0.75
+    loader = Loader(net.preprocess, images, tmp_path, 3, 0, torch.device("cpu"))
+    assert extract(net, loader).accuracy == 0.75
     other = replace(images, classes=tuple("abcdefghijklmnop"), members=None, fingerprint="g")
-    assert extract(net, other, **options).accuracy is None
+    assert extract(net, replace(loader, stimuli=other)).accuracy is None
 
 
 WIDE = logits(50, 1000)

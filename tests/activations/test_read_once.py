@@ -9,6 +9,7 @@ import torch
 
 from convergence.activations import cache
 from convergence.activations.extract import extract
+from convergence.activations.loading import Loader
 from convergence.stimuli.base import ArrayStimuli
 from convergence.system.hashing import hash_tensors
 from tests.support.networks import network
@@ -29,7 +30,7 @@ def test_chunks_are_hashed_once_when_extracted_and_once_when_found(
 
     def go() -> int:
         hashed.clear()
-        extract(found, stimuli, cache=tmp_path, device=torch.device("cpu"), batch_size=4, workers=0)
+        extract(found, Loader(found.preprocess, stimuli, tmp_path, 4, 0, torch.device("cpu")))
         return len(hashed)
 
     chunks = go()

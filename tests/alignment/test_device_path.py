@@ -18,7 +18,7 @@ from convergence.alignment.engine import Tile
 from convergence.alignment.folds import assign
 from convergence.alignment.metrics import polar
 from convergence.alignment.metrics.catalogue import MEASURES
-from convergence.alignment.moments.accumulate import accumulate
+from convergence.alignment.moments.accumulate import Pass, accumulate
 
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique")  # the host needs a number before it can go on
 
@@ -97,7 +97,7 @@ def test_a_block_of_36_pairs_takes_few_operations_and_waits_for_the_assignment_a
     names = {f"layer{i}": 8 for i in range(6)}
     x, y = (Arrays(responses(seed, names), "x") for seed in (1, 2))
     pairs, folds = list(product(names, names)), 5
-    moments = accumulate(x, y, pairs, assign(60, folds), device=torch.device("cpu"), chunk=60)
+    moments = accumulate(x, y, pairs, assign(60, folds), Pass(torch.device("cpu"), chunk=60))
     metrics = [MEASURES[name] for name in ("linear", "procrustes", "permutation", "soft_matching")]
     directions = ("x->y", "y->x")
     with polar.forced(True), Operations() as operations, copies_to_the_host(monkeypatch) as copies:

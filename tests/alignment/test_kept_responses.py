@@ -12,7 +12,7 @@ from convergence.alignment.arrays import Arrays
 from convergence.alignment.engine import Tile
 from convergence.alignment.folds import assign
 from convergence.alignment.metrics.catalogue import MEASURES, METRICS
-from convergence.alignment.moments.accumulate import accumulate
+from convergence.alignment.moments.accumulate import Pass, accumulate
 
 WIDTHS = {"narrow": 7, "middle": 20, "wide": 45, "other": 45}
 
@@ -32,9 +32,9 @@ def test_scores_are_the_same_with_and_without_them(stimuli: int, transferred: bo
     metrics = [MEASURES[name] for name in (*METRICS, "partial_soft_matching", "cca")]
     found = []
     for keep in (False, True):
-        how = {"device": torch.device("cpu"), "chunk": 17, "keep": 5 * keep}
-        moments = accumulate(x, y, pairs, fold, **how)
-        sets = [moments, accumulate(far_x, far_y, pairs, fold, **how, origin=moments)] if transferred else [moments]
+        how = Pass(torch.device("cpu"), chunk=17, keep=5 * keep)
+        moments = accumulate(x, y, pairs, fold, how)
+        sets = [moments, accumulate(far_x, far_y, pairs, fold, how, moments)] if transferred else [moments]
         tile = Tile(moments, sets, pairs, range(5), metrics, None)
         found.append([tile.observed(block, ("x->y", "y->x")) for block in tile.blocks])
     for without, kept in zip(*found, strict=True):

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from convergence.activations.extract import extract
+from convergence.activations.loading import Loader
 from convergence.alignment.score import score
 from convergence.models.layers import Layer
 from convergence.models.network import Network, describe
@@ -146,7 +147,7 @@ def test_every_kind_extracts_and_scores_by_default(
     net = network(name, size, **more)
     assert {layer.units for layer in net.layers.values()} == units
     cpu = torch.device("cpu")
-    found = extract(net, stimuli, cache=tmp_path, device=cpu, batch_size=8, workers=0)
+    found = extract(net, Loader(net.preprocess, stimuli, tmp_path, 8, 0, cpu))
     assert found.layers == {label: width(layer) for label, layer in net.layers.items()}
     pairs = [(label, label) for label in (next(iter(net.layers)), next(reversed(net.layers)))]
     table = score(found, found, pairs, metrics=["procrustes"], folds=2, memory_gb=1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from convergence.activations.cache import Cached
 from convergence.activations.extract import extract
+from convergence.activations.loading import Loader
 from convergence.activations.taps import taps
 from convergence.models.network import Network, describe
 from convergence.models.options import Precision, Units
@@ -49,7 +50,7 @@ def network(build: Callable[[], nn.Module], units: Units | None = None, layers: 
 
 def responses(net: Network, stimuli: Stimuli, place: Path) -> Cached:
     device = torch.device("cpu")
-    return extract(net, stimuli, cache=place, device=device, batch_size=8, workers=0)
+    return extract(net, Loader(net.preprocess, stimuli, place, 8, 0, device))
 
 
 class Wrapped(nn.Module):

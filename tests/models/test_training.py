@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from convergence.models import training, training_folder
 from convergence.models.optimiser import Optimiser
 from convergence.models.options import Optimizer, TrainingConfig
-from convergence.models.training import Images, train
+from convergence.models.training import Images, TrainingRun, train
 from convergence.models.training_folder import Checkpoint
 from convergence.system.errors import UserError
 
@@ -34,7 +34,7 @@ def images() -> Images:
 
 
 def trained(folder: Path, seed: int = 0) -> list[Checkpoint]:
-    return train(build, images, 32, OPTIONS, seed, folder, CPU, "a network")
+    return train(TrainingRun("a network", build, images, 32, OPTIONS, seed), folder, CPU)
 
 
 def hashes(folder: Path, seed: int = 0) -> list[str]:

@@ -12,6 +12,7 @@ import torch
 
 from convergence.activations.cache import Cached
 from convergence.activations.extract import extract
+from convergence.activations.loading import Loader
 from convergence.alignment.score import score
 from convergence.axes.comparison import corresponding
 from convergence.experiment.compose import compose
@@ -93,7 +94,7 @@ def test_every_architecture_extracts_and_scores_with_random_weights(tmp_path: Pa
         (network,) = library.untrained(model)
         layers, units, _ = ZOO[choice]
         cpu = torch.device("cpu")
-        found = extract(network, stimuli, cache=tmp_path, device=cpu, batch_size=10, workers=0)
+        found = extract(network, Loader(network.preprocess, stimuli, tmp_path, 10, 0, cpu))
         assert (len(found.layers), sum(found.layers.values())) == (layers, units)
         if before is not None:
             pairs = corresponding(before[0], network)

@@ -18,6 +18,7 @@ from torch import nn
 
 from convergence.activations import cache
 from convergence.activations import extract as activations
+from convergence.activations.loading import Loader
 from convergence.results import table as results
 from convergence.stimuli.load import load
 from convergence.stimuli.options import ShapesConfig
@@ -34,8 +35,8 @@ def extracted(place: Path, log: Path) -> Any:
 
     network = net()
     noisy = replace(network, builder=partial(_noted, network.builder, note))
-    options: dict[str, Any] = {"device": torch.device("cpu"), "batch_size": 8, "workers": 0}
-    return activations.extract(noisy, load(ShapesConfig(size=16, stimuli=40), "test"), cache=place, **options)
+    images = load(ShapesConfig(size=16, stimuli=40), "test")
+    return activations.extract(noisy, Loader(noisy.preprocess, images, place, 8, 0, torch.device("cpu")))
 
 
 def _noted(build: Callable[[], nn.Module], note: Callable[[nn.Module], None]) -> nn.Module:

@@ -4,43 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from convergence.alignment import rows
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.chance import variants
+from convergence.alignment.chance.drawn import Scores
 from convergence.alignment.chance.null import Null
 from convergence.alignment.engine import Block, Tile, evaluate, in_order
 from convergence.alignment.metrics.metric import HeldOut, Metric, Training
 from convergence.alignment.moments.accumulate import Pair, Permuted, Representation
+from convergence.alignment.request import Request
 
-Key = tuple[str, str, str, str]  # layer_x, layer_y, metric, direction
-Scores = NDArray[np.float64]
-_Advance = Callable[[int], None] | None
 _BYTES = 8  # of a float64
 _JOB_BYTES = 2**24  # of the cross scatters that one job works on
 _PIECES = 8  # jobs into which a batch of draws is cut at most, so that no thread is left alone with the widest pair
 _JOB_WORK = 2**23  # floating-point operations, about, below which a job is not worth its overhead
-
-
-@dataclass
-class Drawn:
-    """The three scores of every draw, by null and by pair, metric and direction: (draws, folds, 3) each."""
-
-    null: Null
-    scores: dict[str, dict[Key, Scores]] = field(default_factory=dict)
-
-    def put(self, kind: str, key: Key, folds: int, draws: range, held: Sequence[int], numbers: Scores) -> None:
-        """Keep the scores (folds held, draws, 3) of some draws on some folds."""
-        empty = np.full((self.null.draws, folds, 3), np.nan)
-        kept = self.scores.setdefault(kind, {}).setdefault(key, empty)
-        kept[draws.start : draws.stop, list(held)] = numbers.transpose(1, 0, 2)
 
 
 def keeps(x: Representation, y: Representation, pairs: Sequence[Pair], folds: int, null: Null) -> float:
@@ -67,30 +50,22 @@ def _sides(x: Representation, y: Representation, pairs: Sequence[Pair]) -> list[
     return [(x, {a for a, _ in pairs}), (y, {b for _, b in pairs})]
 
 
-def draw(
-    drawn: Drawn,
-    x: Representation,
-    y: Representation,
-    tile: Tile,
-    fold: Tensor,
-    *,
-    directions: Sequence[str],
-    budget: float,
-    chunk: int,
-    pool: Executor | None,
-    advance: _Advance,
-) -> None:
-    """Score all draws of a tile's pairs into ``drawn``, as many at a time as fit ``budget`` bytes."""
+def draw(request: Request, tile: Tile, *, room: float, chunk: int, pool: Executor | None) -> None:
+    """Score all draws of a tile's pairs into ``request.drawn``, as many at a time as fit ``room`` bytes.
+
+    ``chunk`` : stimuli read at a time.
+    """
+    null, x, y = request.null, request.x, request.y
     pairs = [pair for block in tile.blocks for pair in block.pairs]
     for kind, each in bytes_of_a_draw(x, y, pairs, len(tile.held)).items():
-        size = max(1, int(budget / each))
-        if kind == "shuffle" and kind in drawn.null.kinds:
-            permuted = Permuted(x, y, pairs, fold, tile.moments, chunk)
-            _shuffle(drawn, tile, permuted, fold, directions, size, pool, advance)
-        elif kind in drawn.null.kinds and any(metric.basis_bound for metric in tile.metrics):
+        size = max(1, int(room / each))
+        if kind == "shuffle" and kind in null.kinds:
+            permuted = Permuted(x, y, pairs, request.fold, tile.moments, chunk)
+            _shuffle(request, tile, permuted, size, pool)
+        elif kind in null.kinds and any(metric.basis_bound for metric in tile.metrics):
             widest = max(parts.numel() for parts in tile.moments.cross.values())
             most = max(1, 4 * _JOB_BYTES // (_BYTES * widest))
-            _rotate(drawn, tile, directions, min(size, most), pool, advance)
+            _rotate(request, tile, min(size, most), pool)
 
 
 @dataclass(frozen=True)
@@ -115,7 +90,9 @@ class _Job:
         return evaluate(training, held_out, self.metrics, self.directions)
 
 
-def _run(drawn: Drawn, jobs: list[_Job], pool: Executor | None, advance: _Advance) -> None:
+def _run(request: Request, jobs: list[_Job], pool: Executor | None) -> None:
+    drawn, advance = request.drawn, request.options.advance
+    assert drawn is not None
     for job, numbers in in_order([(job.block.work * len(job.draws), job) for job in jobs], pool):
         folds = len(job.tile.moments.counts)
         for (metric, direction), values in numbers.items():
@@ -129,20 +106,12 @@ def _batches(draws: range, size: int) -> Iterator[range]:
     return (draws[first : first + size] for first in range(0, len(draws), size))
 
 
-def _shuffle(
-    drawn: Drawn,
-    tile: Tile,
-    permuted: Permuted,
-    fold: Tensor,
-    directions: Sequence[str],
-    size: int,
-    pool: Executor | None,
-    advance: _Advance,
-) -> None:
+def _shuffle(request: Request, tile: Tile, permuted: Permuted, size: int, pool: Executor | None) -> None:
     """All draws of the shuffle null, ``size`` of them to a pass over the stimuli."""
+    fold, null = request.fold, request.null
     samples = sum(tile.moments.counts) // len(fold)  # of a stimulus
-    for draws in _batches(range(drawn.null.draws), size):
-        orders = [nulls.permutation(fold, drawn.null.seed, draw) for draw in draws]
+    for draws in _batches(range(null.draws), size):
+        orders = [nulls.permutation(fold, null.seed, draw) for draw in draws]
         cross = permuted.cross(orders, pool)
         beside = [part[tile.held].to(tile.device) for part in variants.beside(fold, orders, samples)]
         jobs = []
@@ -156,26 +125,25 @@ def _shuffle(
                 make = partial(variants.shuffled, tile, block, [parts[:, its] for parts in products], (one, other))
                 steps = len(block.pairs) * len(tile.held) * len(some)
                 metrics = tile.applicable(block)
-                jobs.append(_Job("shuffle", tile, block, some, metrics, directions, make, steps))
-        _run(drawn, jobs, pool, advance)
+                jobs.append(_Job("shuffle", tile, block, some, metrics, request.directions, make, steps))
+        _run(request, jobs, pool)
 
 
-def _rotate(
-    drawn: Drawn, tile: Tile, directions: Sequence[str], size: int, pool: Executor | None, advance: _Advance
-) -> None:
+def _rotate(request: Request, tile: Tile, size: int, pool: Executor | None) -> None:
     """All draws of the rotation null, at most ``size`` at a time, of the metrics that a rotation changes."""
-    for draws in _batches(range(drawn.null.draws), size):
+    null, directions = request.null, request.directions
+    for draws in _batches(range(null.draws), size):
         jobs = []
         sources = [side for side, turned in ((tile.x, "x->y"), (tile.y, "y->x")) if turned in directions]
-        stacks = list({id(stack): stack for side in sources for stack, _ in side.values()}.values())
-        turns = variants.rotations(stacks, drawn.null.seed, draws)
+        stacks = list(dict.fromkeys(stack for side in sources for stack, _ in side.values()))
+        turns = variants.rotations(stacks, null.seed, draws)
         for direction in directions:
             end = 0 if direction == "x->y" else 1
             for block in tile.blocks:
                 stack, index = (block.x, block.y)[end]
-                own = turns[id(stack)] if index is None else turns[id(stack)][index]
+                own = turns[stack] if index is None else turns[stack][index]
                 make = partial(variants.rotated, tile, block, direction, own)
                 metrics = [metric for metric in tile.applicable(block) if metric.basis_bound]
                 steps = len(block.pairs) * len(tile.held) * len(draws) if direction == directions[-1] else 0
                 jobs.append(_Job("rotation", tile, block, draws, metrics, (direction,), make, steps))
-        _run(drawn, jobs, pool, advance)
+        _run(request, jobs, pool)

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from convergence.alignment.chance import null as nulls
-from convergence.alignment.chance.draws import Drawn
+from convergence.alignment.chance.drawn import Drawn
 
 COLUMNS = ["null", "draw", "draws", "p_value", "p_value_max", "null_quantile", "score_calibrated"]
 _KEYS = ["layer_x", "layer_y", "metric", "direction"]

@@ -62,22 +62,22 @@ def beside(fold: Tensor, orders: Sequence[Tensor], positions: int) -> tuple[Tens
     return samples.argsort(dim=-1), samples
 
 
-def rotations(stacks: list[Layers], seed: int, draws: range) -> dict[int, Tensor]:
+def rotations(stacks: list[Layers], seed: int, draws: range) -> dict[Layers, Tensor]:
     """(L, V, N, N) for each stack of layers; the same for layers of as many live units."""
-    always = {id(stack): stack.live.all(dim=1).cpu() for stack in stacks}
+    always = {stack: stack.live.all(dim=1).cpu() for stack in stacks}
     counts = {int(n) for live in always.values() for n in live.sum(dim=1)}
     made = {(n, draw): nulls.orthogonal(n, seed, draw) for n, draw in product(sorted(counts), draws)}
     found = {}
     for stack in stacks:
         layers = []
-        for live in always[id(stack)]:
+        for live in always[stack]:
             turn = torch.stack([made[int(live.sum()), draw] for draw in draws])
             if not live.all():
                 places, part = live.nonzero(), turn
                 turn = torch.eye(len(live), dtype=part.dtype).repeat(len(draws), 1, 1)
                 turn[:, places, places.T] = part
             layers.append(turn)
-        found[id(stack)] = torch.stack(layers).to(stack.live.device)
+        found[stack] = torch.stack(layers).to(stack.live.device)
     return found
 
 

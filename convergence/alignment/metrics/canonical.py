@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from convergence.alignment.metrics.metric import HeldOut, Training
-from convergence.alignment.moments.statistics import HeldOutUnits
+from convergence.alignment.moments.statistics import Eigen, HeldOutUnits
 
 # Training correlations this close to 1 are 1 but for the rounding of two whitenings.
 _TIED = 1e-6
@@ -62,7 +62,8 @@ def fit(training: Training) -> Variates:
     lead = cross.shape[:-2]
     eigen = zip((*training.source.eigen, *training.target.eigen), (1, 2, 1, 1, 2, 1), strict=True)
     parts = [part.expand(*lead, *part.shape[-last:]).reshape(-1, *part.shape[-last:]) for part, last in eigen]
-    fits = (_fit(*one) for one in zip(*parts, cross.reshape(-1, *cross.shape[-2:]), strict=True))
+    sides = (zip(*three, strict=True) for three in (parts[:3], parts[3:]))
+    fits = (_fit(*one) for one in zip(*sides, cross.reshape(-1, *cross.shape[-2:]), strict=True))
     found = [(x, y, torch.ones_like(tied), tied) for x, y, tied in fits]
     r = max((tied.shape[-1] for *_, tied in found), default=0)
     stacks = [
@@ -81,16 +82,9 @@ def with_shares(training: Training) -> Variates:
     return replace(variates, shares_x=shares[0], shares_y=shares[1])
 
 
-def _fit(
-    values_x: Tensor,
-    vectors_x: Tensor,
-    kept_x: Tensor,
-    values_y: Tensor,
-    vectors_y: Tensor,
-    kept_y: Tensor,
-    cross: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _fit(source: Eigen, target: Eigen, cross: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Weights of both layers, and which are tied; eigenvalues ascend, so that those that count come last."""
+    (values_x, vectors_x, kept_x), (values_y, vectors_y, kept_y) = source, target
     first_x, first_y = (len(kept) - int(kept.sum()) for kept in (kept_x, kept_y))
     basis_x, basis_y = vectors_x[:, first_x:], vectors_y[:, first_y:]
     scale_x, scale_y = values_x[first_x:].rsqrt(), values_y[first_y:].rsqrt()

@@ -81,9 +81,7 @@ def dense(weights: Tensor, held_out: HeldOut) -> Scores:
         variance=source.quadratic(weights),
         reach=weights.square().sum(dim=-2) * _reach(source),
         shift=(source.shift[..., None, :] @ weights).squeeze(-2),
-        target=(target.variance, target.shift, target.varies),
-        ceiling=target.ceiling,
-        n=target.n,
+        target=target,
     ).scores
 
 
@@ -104,9 +102,7 @@ def of_predictions(coordinates: Tensor, shift: Tensor, coefficients: Tensor, hel
         variance=predicted.square_().sum(dim=-2),
         reach=coefficients.square().sum(dim=-2) * _reach(source),
         shift=(shift[..., None, :] @ coefficients).squeeze(-2),
-        target=(target.variance, target.shift, target.varies),
-        ceiling=target.ceiling,
-        n=target.n,
+        target=target,
     ).scores
 
 
@@ -134,15 +130,19 @@ def matched(rows: Tensor, columns: Tensor, masses: Tensor, held_out: HeldOut) ->
     matrix product.
     """
     source, target, there = held_out.source, held_out.target, masses > 0
-    variance_y, shift_y, varies = (_pick(v, columns) for v in (target.variance, target.shift, target.varies))
+    met = replace(
+        target,
+        variance=_pick(target.variance, columns) * there,
+        shift=_pick(target.shift, columns) * there,
+        varies=_pick(target.varies, columns) & there,
+        ceiling=None if target.ceiling is None else _pick(target.ceiling, columns),
+    )
     return summed(
         covariance=_entries(held_out.cross, rows, columns) * there,
         variance=_pick(source.variance, rows) * there,
         reach=_reach(source),
         shift=_pick(source.shift, rows) * there,
-        target=(variance_y * there, shift_y * there, varies & there),
-        ceiling=None if target.ceiling is None else _pick(target.ceiling, columns),
-        n=target.n,
+        target=met,
     ).scores
 
 
@@ -169,9 +169,7 @@ def spread(edges: tuple[Tensor, ...], meeting: tuple[Tensor, ...], held_out: Hel
         variance=gathered(product * _within(source, one, other), column),
         reach=reach * _reach(source),
         shift=gathered(masses * _pick(source.shift, rows), columns),
-        target=(target.variance, target.shift, target.varies),
-        ceiling=target.ceiling,
-        n=target.n,
+        target=target,
     ).scores
 
 
@@ -220,21 +218,20 @@ def _entries(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return _pick(matrix.flatten(-2), rows * matrix.shape[-1] + columns)
 
 
-def summed(
-    covariance: Tensor,
-    variance: Tensor,
-    reach: Tensor,
-    shift: Tensor,
-    target: tuple[Tensor, ...],
-    ceiling: Tensor | None,
-    n: Tensor,
-) -> Sums:
-    """From the moments of predictions and target units, (…, N_y) each: held-out minus training mean is the shift."""
-    variance_y, shift_y, varies = target
+def summed(covariance: Tensor, variance: Tensor, reach: Tensor, shift: Tensor, target: HeldOutUnits) -> Sums:
+    """From the moments of predictions, (…, N_y) each, and of target units.
+
+    Parameters
+    ----------
+    covariance : of the predictions with the target units; ``variance`` : their own.
+    reach : the variance that their weights could carry.
+    shift : their held-out mean minus their training mean.
+    """
+    varies, ceiling = target.varies, target.ceiling
     usable = varies & (variance > _CONSTANT * reach)
     # A constant prediction explains nothing of a unit that varies: r = 0, and the unit stays in the mean.
-    r = torch.where(usable, covariance / torch.where(usable, variance * variance_y, 1.0).sqrt(), 0.0)
-    samples = n.squeeze(-1)
+    r = torch.where(usable, covariance / torch.where(usable, variance * target.variance, 1.0).sqrt(), 0.0)
+    samples = target.n.squeeze(-1)
     corrected: list[Tensor] = []
     if ceiling is not None:
         reliable = varies & (ceiling > 0)
@@ -243,8 +240,8 @@ def summed(
     return Sums(
         r.sum(dim=-1),
         varies.sum(dim=-1),
-        covariance.sum(dim=-1) + samples * (shift * shift_y).sum(dim=-1),
+        covariance.sum(dim=-1) + samples * (shift * target.shift).sum(dim=-1),
         variance.sum(dim=-1).clamp_min(0) + samples * shift.square().sum(dim=-1),
-        variance_y.sum(dim=-1) + samples * shift_y.square().sum(dim=-1),
+        target.variance.sum(dim=-1) + samples * target.shift.square().sum(dim=-1),
         *corrected,
     )

@@ -72,17 +72,31 @@ class Moments:
     cross: dict[Pair, Tensor]
 
 
+@dataclass(frozen=True)
+class Pass:
+    """How the stimuli are read, and what is kept of them.
+
+    Attributes
+    ----------
+    chunk : stimuli read at a time.
+    keep : the responses to so many of the first folds, too: maps are scored faster by them where a fold has fewer
+        stimuli than a layer has units.
+    scatters : the products within layers; else the squares of single units alone.
+    """
+
+    device: torch.device
+    chunk: int
+    keep: int = 0
+    scatters: bool = True
+
+
 def accumulate(
     x: Representation,
     y: Representation,
     pairs: Sequence[Pair],
     fold: Tensor,
-    *,
-    device: torch.device,
-    chunk: int,
+    how: Pass,
     origin: Moments | None = None,
-    keep: int = 0,
-    scatters: bool = True,
 ) -> Moments:
     """One pass over the stimuli.
 
@@ -91,11 +105,7 @@ def accumulate(
     x, y : the two networks' responses to the same stimuli, in the same order.
     pairs : layer pairs whose cross moments are wanted. All layers must have the same number of positions.
     fold : (M,) fold of each stimulus.
-    chunk : stimuli read at a time.
     origin : moments of other responses of the same layers, whose shifts are taken over, so that both can be combined.
-    keep : the responses to so many of the first folds, too: maps are scored faster by them where a fold has fewer
-        stimuli than a layer has units.
-    scatters : the products within layers; else the squares of single units alone.
 
     Raises
     ------
@@ -104,17 +114,17 @@ def accumulate(
     """
     columns_x = _Columns(x, dict.fromkeys(a for a, _ in pairs))
     columns_y = _Columns(y, dict.fromkeys(b for _, b in pairs))
-    folds = int(fold.max()) + 1
-    side_x = columns_x.empty_side(folds, device, origin.x if origin else None, scatters)
-    side_y = columns_y.empty_side(folds, device, origin.y if origin else None, scatters)
+    folds, device, keep = int(fold.max()) + 1, how.device, how.keep
+    side_x = columns_x.empty_side(folds, device, origin.x if origin else None, how.scatters)
+    side_y = columns_y.empty_side(folds, device, origin.y if origin else None, how.scatters)
     groups = groups_of(pairs, columns_x, columns_y, (folds,), device)
     counts = [n * columns_x.positions for n in torch.bincount(fold, minlength=folds).tolist()]
     if keep:
         columns_x.make_room(side_x, counts[:keep], device)
         columns_y.make_room(side_y, counts[:keep], device)
     filled = [0] * folds
-    for start in range(0, len(fold), chunk):
-        part = fold[start : start + chunk]
+    for start in range(0, len(fold), how.chunk):
+        part = fold[start : start + how.chunk]
         order = torch.argsort(part, stable=True)
         block_x = columns_x.block(start, order, side_x, device)
         block_y = columns_y.block(start, order, side_y, device)

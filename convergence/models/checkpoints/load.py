@@ -88,7 +88,10 @@ def fit(config: ArchitectureConfig, model: nn.Module, path: Path, resizable: boo
     body = [n for n in surplus if _is_body(n, shapes) and state[n].is_floating_point()]
     wrong = [n for n in differ if n not in resized and not _in_head(n, shapes)]
     if body or wrong or len(missing) > len(learned) / 2:
-        raise _other(path, config.name, missing, body or surplus, wrong, state, shapes)
+        if any("_flat_param" in n for n in state):
+            raise UserError(f"{path} holds a part of a network, as FSDP shards it: save its full state_dict.")
+        sizes = [f"{n} {tuple(state[n].shape)} for {tuple(shapes[n])}" for n in wrong]
+        raise _other(path, config.name, [n for n in missing if n not in wrong], body or surplus, sizes)
     kept = {n: v for n, v in state.items() if n in shapes and (n not in missing)}
     return Fit(
         state={n: v if n in resized else v.reshape(shapes[n]) for n, v in kept.items()},
@@ -176,9 +179,9 @@ def _is_body(name: str, shapes: Mapping[str, torch.Size]) -> bool:
 
 def _tied(model: nn.Module) -> dict[str, set[str]]:
     """For each parameter that stands under several names, these."""
-    names: dict[int, set[str]] = {}
+    names: dict[nn.Parameter, set[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), set()).add(name)
+        names.setdefault(parameter, set()).add(name)
     return {name: group for group in names.values() if len(group) > 1 for name in group}
 
 
@@ -207,22 +210,11 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_SHOWN])}{more}"
 
 
-def _other(
-    path: Path,
-    name: str,
-    missing: Sequence[str],
-    surplus: Sequence[str],
-    wrong: Sequence[str],
-    state: Mapping[str, Tensor],
-    shapes: Mapping[str, torch.Size],
-) -> UserError:
-    if any("_flat_param" in n for n in state):
-        return UserError(f"{path} holds a part of a network, as FSDP shards it: save its full state_dict.")
-    sizes = [f"{n} {tuple(state[n].shape)} for {tuple(shapes[n])}" for n in wrong]
-    lacking = [n for n in missing if n not in wrong]
+def _other(path: Path, name: str, missing: Sequence[str], surplus: Sequence[str], sizes: Sequence[str]) -> UserError:
+    """``sizes`` : of each weight, that it has and that it should have."""
     found = [
         f"{what} {_listed(names)}"
-        for what, names in (("it lacks", lacking), ("it has the unknown", surplus), ("its shapes differ:", sizes))
+        for what, names in (("it lacks", missing), ("it has the unknown", surplus), ("its shapes differ:", sizes))
         if names
     ]
     return UserError(

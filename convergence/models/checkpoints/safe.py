@@ -30,9 +30,6 @@ class Ignored:
 
     def __setitem__(self, key: Any, value: Any) -> None: ...
 
-    def __hash__(self) -> int:
-        return id(self)
-
 
 class AsMapping:
     """Stands for a type of dictionaries: they may hold weights. (torch takes no other types of them.)"""

@@ -64,7 +64,7 @@ def recordings(config: ArraysConfig) -> list[Recording]:
         raise UserError(f"model.stimulus_ids={config.stimulus_ids}: there is no such file.")
     patterns = tuple(config.layers) if config.layers else None
     return [
-        _read(config.name, label, path, beside, patterns, _state(path), _state(beside) if beside else ())
+        _read(config.name, label, path, beside, patterns, tuple(_state(each) for each in (path, beside) if each))
         for label, path in files_of(config).items()
     ]
 
@@ -81,8 +81,7 @@ def _read(
     path: Path,
     beside: Path | None,
     patterns: Sequence[str] | None,
-    _file: tuple[tuple[int, int], ...],
-    _ids: tuple[tuple[int, int], ...],
+    _states: tuple[tuple[tuple[int, int], ...], ...],
 ) -> Recording:
     raw = readers.read(path)
     if patterns is not None:
