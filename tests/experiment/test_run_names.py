@@ -43,3 +43,12 @@ def test_a_relative_folder_is_another_one_in_another_directory(tmp_path: Path, m
     assert len(tables) == 2
     monkeypatch.setenv("HOME", str(tmp_path))
     assert run_folder(compose(words("'~/b/images'", tmp_path / "out"))) == folders[1]
+
+
+def test_options_that_change_no_number_do_not_change_the_run() -> None:
+    base = run_hash(compose())
+    assert run_hash(compose(["device=cpu", "batch_size=3", "workers=2", "output=elsewhere", "memory_gb=9"])) == base
+    assert run_hash(compose(["null.draws=999", "null.seed=3"])) == base  # of no null
+    assert run_hash(compose(["null=shuffle"])) != base
+    assert run_hash(compose(["metric.folds=4"])) != base
+    assert run_hash(compose(["dataset.seed=1"])) != base
