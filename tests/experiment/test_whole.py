@@ -28,7 +28,8 @@ def _flip(path: Path) -> None:
 
 
 def _other_run(path: Path) -> None:
-    results.write_shard(path.parents[1], path.stem, pq.read_table(path).to_pandas(), {"images": "others"})
+    others = pq.read_table(path).to_pandas().assign(score=0.0)
+    results.write_shard(path.parents[1], path.stem, others, {"images": "others"})
 
 
 THREE = "model.seeds.init=[0,1,2]"
