@@ -13,19 +13,26 @@ from convergence.figures import depth, style
 from convergence.figures.summary import summary
 from convergence.results import table as results
 from convergence.results import views as tables
+from tests.support import drafts
 from tests.support.tables import table
 
 
-@pytest.mark.parametrize(
-    "rows", [table(), table(3), table(widths=(5, 3), models=("a", "b"))], ids=["two seeds", "three", "across"]
-)
-def test_both_figures_are_drawn_as_pdf_and_png_and_again_to_the_same_bytes(rows: pd.DataFrame, tmp_path: Path) -> None:
+def test_both_figures_are_drawn_as_pdf_and_png_and_again_to_the_same_bytes(tmp_path: Path) -> None:
+    rows = table(3)
     paths = figures.draw(rows, tmp_path)
     assert sorted(p.name for p in paths) == [
         f"depth_{what}.{kind}" for what in ("heatmaps", "profile") for kind in ("pdf", "png")
     ]
     first = [p.read_bytes() for p in paths]
     assert [p.read_bytes() for p in figures.draw(rows, tmp_path)] == first
+
+
+@pytest.mark.parametrize("rows", [table(), table(widths=(5, 3), models=("a", "b"))], ids=["two seeds", "across"])
+def test_both_figures_are_drawn_of_one_pair_and_across_architectures(
+    rows: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafts.only(monkeypatch)
+    assert {p.name for p in figures.draw(rows, tmp_path)} == {"depth_heatmaps.png", "depth_profile.png"}
 
 
 def with_chance(rows: pd.DataFrame) -> pd.DataFrame:
@@ -36,7 +43,10 @@ def with_chance(rows: pd.DataFrame) -> pd.DataFrame:
     return results.conform(pd.concat([rows, kept, draws])).to_pandas()
 
 
-def test_rows_of_chance_add_a_line_to_the_profile_and_change_no_other_number(tmp_path: Path) -> None:
+def test_rows_of_chance_add_a_line_to_the_profile_and_change_no_other_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafts.only(monkeypatch)
     plain, whole = table(), with_chance(table())
     pd.testing.assert_frame_equal(tables.observed(whole), plain, check_dtype=False)
     taus = depth.thresholds(tables.chance(whole))
@@ -44,7 +54,7 @@ def test_rows_of_chance_add_a_line_to_the_profile_and_change_no_other_number(tmp
     assert set(taus.metric) == {"procrustes", "soft_matching"}
     first = {p.name: p.read_bytes() for p in figures.draw(plain, tmp_path)}
     again = {p.name: p.read_bytes() for p in figures.draw(whole, tmp_path)}
-    assert {name for name in first if first[name] != again[name]} == {"depth_profile.pdf", "depth_profile.png"}
+    assert {name for name in first if first[name] != again[name]} == {"depth_profile.png"}
     text = summary(whole)
     assert text.startswith(summary(plain).rstrip())
     assert "beyond chance: rotation, 99 draws" in text

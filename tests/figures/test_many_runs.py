@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,24 +12,17 @@ import pytest
 
 from convergence import figures, report
 from convergence.commands.main import main
-from convergence.figures import style
 from convergence.figures.depth import profile
 from convergence.results import table as results
 from convergence.results.groups import comparable
 from convergence.system.errors import UserError
 from tests.support import synthetic
+from tests.support.drafts import only as only_drafts
 
 
 @pytest.fixture
 def drafts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are laid out and drawn as ever, but coarsely, and as PNG alone: a PDF takes seconds for its fonts."""
-
-    def save(figure: Any, folder: Path, name: str) -> list[Path]:
-        folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / f"{name}.png", dpi=40)
-        return [folder / f"{name}.png"]
-
-    monkeypatch.setattr(style, "save", save)
+    only_drafts(monkeypatch)
 
 
 def depth(level: float = 0.8, **options: object) -> pd.DataFrame:

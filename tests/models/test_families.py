@@ -6,6 +6,8 @@ Layers are looked up without weights (on the meta device); a network of each kin
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -72,8 +74,9 @@ def build(library: str, name: str) -> nn.Module:
     return models.get_model(name, weights=None, **more).eval()
 
 
-def ends(model: nn.Module, size: int) -> tuple[nn.Module, nn.Module]:
-    """The first and the last convolution or linear layer that give a row for each image, as a plain hook sees them."""
+@contextmanager
+def noted(model: nn.Module) -> Iterator[list[nn.Module]]:
+    """The convolutions and linear layers that give a row for each of two images, as a plain hook sees them."""
     order: list[nn.Module] = []
 
     def hook(module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
@@ -82,11 +85,9 @@ def ends(model: nn.Module, size: int) -> tuple[nn.Module, nn.Module]:
 
     plain = (nn.Conv1d, nn.Conv2d, nn.Linear)
     handles = [m.register_forward_hook(hook) for m in model.modules() if isinstance(m, plain)]
-    with torch.inference_mode():
-        model(torch.zeros(2, 3, size, size))
+    yield order
     for handle in handles:
         handle.remove()
-    return order[0], order[-1]
 
 
 @pytest.mark.parametrize(("library", "name", "size"), FAMILIES, ids=[f"{kind}-{name}" for kind, name, _ in FAMILIES])
@@ -94,12 +95,12 @@ def test_depth_0_is_the_first_layer_and_depth_1_the_head_or_the_last_block(libra
     size = 160 if name.startswith("test_") else size
     with torch.device("meta"):
         model = build(library, name)
-        layers, _ = describe(model, torch.zeros(1, 3, size, size), None, None, name)
-        first, last = ends(model, size)
+        with noted(model) as order:
+            layers, _ = describe(model, torch.zeros(2, 3, size, size), None, None, name)
     assert len(layers) >= 7
     tapped = [model.get_submodule(label.split(":")[0]) for label in layers]
-    assert first in set(tapped[0].modules())
-    assert last in set(tapped[-1].modules())
+    assert order[0] in set(tapped[0].modules())
+    assert order[-1] in set(tapped[-1].modules())
     assert not any(a is not b and a in set(b.modules()) for a in tapped[:1] for b in tapped), "a layer inside a layer"
     for layer in layers.values():
         expected = {1: {"center"}, 2: {"cls", "mean"}}.get(len(layer.shape), {"center"})

@@ -20,7 +20,7 @@ from convergence import report
 from convergence.commands.main import main
 from convergence.report import words
 from convergence.results import table as results
-from tests.support import synthetic
+from tests.support import drafts, synthetic
 
 chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 HOSTILE = "<script>alert(1)</script>_d|"
@@ -57,7 +57,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def done(place: Path) -> subprocess.CompletedProcess[str]:
-    return command("report", cwd=place)
+    with pytest.MonkeyPatch.context() as patch:
+        drafts.only(patch, dpi=150)
+        return command("report", cwd=place)
 
 
 def page(place: Path) -> str:
