@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,17 +16,22 @@ from convergence.alignment.moments.accumulate import Pair
 from convergence.alignment.request import Request
 from convergence.alignment.responses import held_out
 
+T = TypeVar("T")
+_TOGETHER = 2**20  # pairs of stimuli that are compared together, of all pairs of layers and draws
+
 
 def cost(
     widths_x: Mapping[str, int], widths_y: Mapping[str, int], pairs: Sequence[Pair], n: int, metrics: Sequence[str]
 ) -> float:
-    """Peak bytes of a tile: ``n`` responses of each layer, what the costliest measure takes from them, its scratch."""
+    """Peak bytes of a tile: ``n`` responses of each layer, what the costliest measure takes from them, its scratch,
+    and what lies side by side while layers are compared."""
     widths = [
         *(widths_x[a] for a in {a for a, _ in pairs}),
         *(widths_y[b] for b in {b for _, b in pairs}),
     ]
     taken = [metric.bytes_taken(n, widths) for m in metrics if (metric := find(m)).bytes_taken]
-    return 8 * n * sum(widths) + max(taken, default=0) + 32 * min(n * n, 2**22)
+    compared = 2 * 8 * min(_TOGETHER, n * n * len(pairs))
+    return 8 * n * sum(widths) + max(taken, default=0) + 32 * min(n * n, 2**22) + compared
 
 
 def score_tile(
@@ -103,9 +109,16 @@ def _values(
     found: dict[Pair, list[float]] = {}
     for a in dict.fromkeys(a for a, _ in pairs):
         x, partners = steps.prepare(responses_x[a]), [b for first, b in pairs if first == a]
-        scores = [torch.stack([steps.compare(x, y[b]) for b in partners])]
-        for order in orders:
-            reordered = steps.reorder(x, order)
-            scores.append(torch.stack([steps.compare(reordered, y[b]) for b in partners]))
-        found |= {(a, b): values for b, values in zip(partners, torch.stack(scores, dim=1).tolist(), strict=True)}
+        room = max(1, _TOGETHER // len(responses_x[a]) ** 2)  # pairs of layers
+        few = min(len(partners), max(1, math.isqrt(room)))
+        scores = []
+        for some in _batches([None, *orders], max(1, room // few)):
+            reordered = [x if order is None else steps.reorder(x, order) for order in some]
+            parts = [steps.compare(reordered, [y[b] for b in mine]) for mine in _batches(partners, few)]
+            scores.append(torch.cat(parts, dim=1))
+        found |= dict(zip(((a, b) for b in partners), torch.cat(scores).T.tolist(), strict=True))
     return found
+
+
+def _batches(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (things[first : first + size] for first in range(0, len(things), size))

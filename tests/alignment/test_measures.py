@@ -143,10 +143,10 @@ def test_a_response_that_is_the_same_in_every_unit_correlates_with_none_and_has_
     x, y = layers(1, 30, (8,))["layer0"], layers(2, 30, (8,))["layer0"]
     x[:2], y[2] = [[3.0], [0.0]], 0.0
     distances = [np.nan_to_num(pdist(v, "correlation"), nan=1.0) for v in (x, y)]
-    found = correlation(*(ranks(torch.from_numpy(v)) for v in (x, y)))
+    found = correlation(*([ranks(torch.from_numpy(v))] for v in (x, y)))
     assert float(found) == pytest.approx(spearmanr(*distances).statistic, abs=1e-6)
     assert (nearest(torch.from_numpy(x))[1] == -1).all()
-    assert float(overlap(*(nearest(torch.from_numpy(x)),) * 2)) == pytest.approx(29 / 30)
+    assert float(overlap(*([nearest(torch.from_numpy(x))],) * 2)) == pytest.approx(29 / 30)
 
 
 def test_canonical_correlations_are_those_of_scikit_learn() -> None:
@@ -250,7 +250,7 @@ def test_stimuli_in_another_order_on_one_side_score_as_chance(metric: str) -> No
 def test_unbiased_cka_of_independent_data_is_zero_where_units_outnumber_stimuli() -> None:
     generator = torch.Generator().manual_seed(0)
     data = torch.randn(200, 2, 20, 300, dtype=torch.float64, generator=generator)
-    assert abs(np.mean([float(similarity(kernel(a), kernel(b))) for a, b in data])) < 0.02
+    assert abs(np.mean([float(similarity([kernel(a)], [kernel(b)])) for a, b in data])) < 0.02
 
 
 # ---------------------------------------------------------------- rows

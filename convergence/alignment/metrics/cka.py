@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from convergence.alignment.metrics.metric import Metric
+from convergence.alignment.stacks import stacked
 
 _SMALL = 1024  # stimuli up to which an (n, n) kernel costs nothing to keep
 
@@ -53,16 +54,21 @@ def kernel(responses: Tensor) -> Kernel:
     gram = x @ x.T if needs_gram(n, width) else None
     squares = x.square().sum(dim=1)
     product = (gram if gram is not None else x.T @ x).square().sum()
-    return Kernel(x, squares, gram, _hsic(product, squares, squares))
+    return Kernel(x, squares, gram, _hsic(product, squares[None], squares[None]).squeeze())
 
 
-def similarity(a: Kernel, b: Kernel) -> Tensor:
-    """CKA of two kernels over the same stimuli, between -1 and 1; NaN where one of them is constant."""
-    if a.gram is not None and b.gram is not None:
-        product = torch.vdot(a.gram.flatten(), b.gram.flatten())
+def similarity(xs: Sequence[Kernel], ys: Sequence[Kernel]) -> Tensor:
+    """(X, Y) CKA of kernels over the same stimuli, between -1 and 1; NaN where one of them is constant."""
+    grams = [[kernel.gram.flatten() for kernel in side if kernel.gram is not None] for side in (xs, ys)]
+    if [len(side) for side in grams] == [len(xs), len(ys)]:
+        product = stacked(grams[0]) @ stacked(grams[1]).T
     else:
-        product = (a.x.T @ b.x).square().sum()
-    return _hsic(product, a.squares, b.squares) / (a.own * b.own).sqrt()
+        product = torch.stack([torch.stack([(a.x.T @ b.x).square().sum() for b in ys]) for a in xs])
+    squares, own = zip(
+        *((torch.stack([k.squares for k in side]), torch.stack([k.own for k in side])) for side in (xs, ys)),
+        strict=True,
+    )
+    return _hsic(product, *squares) / (own[0][:, None] * own[1]).sqrt()
 
 
 def reordered(kernel: Kernel, order: Tensor) -> Kernel:
@@ -72,9 +78,10 @@ def reordered(kernel: Kernel, order: Tensor) -> Kernel:
 
 
 def _hsic(product: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """From ‖XᵀY‖² and the diagonals of both kernels, (n,) each."""
-    n = len(a)
-    return product - n / (n - 2) * (a @ b) + a.sum() * b.sum() / ((n - 1) * (n - 2))
+    """(X, Y) from ‖XᵀY‖² of each, and the diagonals of the kernels, (X, n) and (Y, n)."""
+    n = a.shape[-1]
+    sums = a.sum(dim=1)[:, None] * b.sum(dim=1)
+    return product - n / (n - 2) * (a @ b.T) + sums / ((n - 1) * (n - 2))
 
 
 def bytes_taken(n: int, widths: Sequence[int]) -> int:

@@ -111,7 +111,7 @@ class Metric:
     score : a map's scores on held-out statistics.
     reverse : the map of the other direction, where it follows from this one.
     prepare, compare, reorder : where nothing is fitted, what is taken from one layer's held-out responses (n, N), the
-        score of two layers, and what is taken from the same responses in another order (n,).
+        scores (X, Y) of some such with others, and what is taken from the same responses in another order (n,).
     call : a user's own function of responses (see ``own.py``).
     bytes_taken : by all that is prepared of layers of these widths on n stimuli.
     """
@@ -137,7 +137,7 @@ class Metric:
     score: Callable[[Any, HeldOut], Scores] | None = None
     reverse: Callable[[Any], Any] | None = None
     prepare: Callable[[Tensor], Any] | None = None
-    compare: Callable[[Any, Any], Tensor] | None = None
+    compare: Callable[[Sequence[Any], Sequence[Any]], Tensor] | None = None
     reorder: Callable[[Any, Tensor], Any] | None = None
     call: Callable[[Tensor, Tensor, Tensor, Tensor], Any] | None = None
     bytes_taken: Callable[[int, Sequence[int]], int] | None = None

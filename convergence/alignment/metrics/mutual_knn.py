@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from convergence.alignment.metrics.metric import Metric
+from convergence.alignment.stacks import stacked
 
 NEIGHBOURS = 10
 _BLOCK = 2**22  # entries computed at a time
@@ -35,10 +36,11 @@ def nearest(responses: Tensor, k: int = NEIGHBOURS) -> Tensor:
     return torch.where((patterns == 0).all(dim=1, keepdim=True), -1, torch.cat(found))
 
 
-def overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Mean share of the neighbours that are common to both, (n, k) each."""
-    shared = (a[:, :, None] == b[:, None, :]) & (a[:, :, None] >= 0)
-    return shared.any(dim=2).double().mean()
+def overlap(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> Tensor:
+    """(X, Y) mean shares of the neighbours that are common to both, (n, k) each."""
+    a, b = stacked(xs)[:, None, :, :, None], stacked(ys)[:, :, None]
+    shared = (a == b) & (a >= 0)  # (X, Y, n, k, k)
+    return shared.any(dim=-1).double().mean(dim=(-2, -1))
 
 
 def reordered(places: Tensor, order: Tensor) -> Tensor:

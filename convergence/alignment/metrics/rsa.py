@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from convergence.alignment.metrics.metric import Metric
+from convergence.alignment.stacks import stacked
 
 # Dissimilarities below this share of the largest spread are those of equal patterns, but for rounding.
 _EQUAL = 1e-13
@@ -49,12 +50,13 @@ def ranks(responses: Tensor) -> Tensor:
         below, upto = (torch.searchsorted(ordered, block, right=right) for right in (False, True))
         table[i : i + step] = (below + upto - 1).double() / 2 - middle
     table.fill_diagonal_(0)
-    return table.div_(correlation(table, table).sqrt())
+    return table.div_(correlation([table], [table]).squeeze().sqrt())
 
 
-def correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Spearman's correlation, from the ranks of two layers over the same stimuli."""
-    return torch.linalg.vecdot(a, b).double().sum() / 2
+def correlation(xs: Sequence[Tensor], ys: Sequence[Tensor]) -> Tensor:
+    """(X, Y) Spearman's correlations, from the ranks of layers over the same stimuli."""
+    # Row by row: a float32 sum over all pairs of stimuli would lose digits.
+    return torch.linalg.vecdot(stacked(xs)[:, None], stacked(ys)).double().sum(dim=-1) / 2
 
 
 def reordered(table: Tensor, order: Tensor) -> Tensor:

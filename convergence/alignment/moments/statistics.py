@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from convergence.alignment.moments.accumulate import Side
+from convergence.alignment.stacks import stacked
 
 # A unit is dead when its spread is below this share of its level: float32 rounding of a constant stays below it.
 _DEAD = 1e-6
@@ -171,7 +172,7 @@ class Layers:
 
 
 def _stacked(tensors: dict[str, Tensor], names: Sequence[str]) -> Tensor:
-    return tensors[names[0]][None] if len(names) == 1 else torch.stack([tensors[name] for name in names])
+    return stacked([tensors[name] for name in names])
 
 
 def _picked(tensor: Tensor, index: Tensor | None) -> Tensor:
