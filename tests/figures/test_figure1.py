@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from convergence.commands import main as cli
 from convergence.experiment.compose import compose
 from convergence.figures import figure1
 from convergence.results import table as results
+from tests.support import drafts
 
 SMALL = [
     "dataset.size=16",
@@ -25,6 +27,14 @@ SMALL = [
     "metric.names=[procrustes,soft_matching]",
     "progress=false",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drafts() -> Iterator[None]:
+    """The figures of each axis are drafts: theirs are other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        drafts.only(patch, whole="figure1")
+        yield
 
 
 @pytest.fixture(scope="module")

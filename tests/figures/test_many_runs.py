@@ -17,16 +17,21 @@ from convergence.results import table as results
 from convergence.results.groups import comparable
 from convergence.system.errors import UserError
 from tests.support import synthetic
-from tests.support.drafts import only as only_drafts
+from tests.support.drafts import laid_out
 
 
 @pytest.fixture
 def drafts(monkeypatch: pytest.MonkeyPatch) -> None:
-    only_drafts(monkeypatch)
+    laid_out(monkeypatch)
 
 
 def depth(level: float = 0.8, **options: object) -> pd.DataFrame:
     return synthetic.depth(lambda metric, a, b: level - abs(a - b) / 2, **{"seeds": 2, "layers": 3, **options})
+
+
+def one(level: float = 0.8, **options: object) -> pd.DataFrame:
+    """As :func:`depth`, of one metric: which rows are drawn together doesn't depend on how many there are."""
+    return depth(level, metrics=("procrustes",), **options)
 
 
 def training(**options: object) -> pd.DataFrame:
@@ -53,26 +58,26 @@ def renamed(rows: pd.DataFrame, model: str, run: str) -> pd.DataFrame:
 APART: dict[str, tuple[Callable[[], pd.DataFrame], set[str]]] = {
     "data sets": (lambda: pd.concat([depth(0.2), depth(0.8).assign(dataset="e", run="s")]), {"d", "e"}),
     "data sets whose names are no folders": (
-        lambda: pd.concat([depth().assign(dataset="a/b ü"), depth().assign(dataset="c,\td", run="s")]),
+        lambda: pd.concat([one().assign(dataset="a/b ü"), one().assign(dataset="c,\td", run="s")]),
         {"a_b_ü", "c_d"},
     ),
-    "architectures": (lambda: pd.concat([depth(0.2), renamed(depth(), "vgg", "s")]), {"net", "vgg"}),
+    "architectures": (lambda: pd.concat([one(0.2), renamed(one(), "vgg", "s")]), {"net", "vgg"}),
     "numbers of stimuli": (
-        lambda: pd.concat([depth(0.2), depth().assign(n_train=80, n_test=20, run="s")]),
+        lambda: pd.concat([one(0.2), one().assign(n_train=80, n_test=20, run="s")]),
         {"100", "1000"},
     ),
     "data sets, architectures and both": (
         lambda: pd.concat(
-            [renamed(depth().assign(dataset=d), m, d + m) for d, m in (("d", "a"), ("d", "b"), ("e", "a"))]
+            [renamed(one().assign(dataset=d), m, d + m) for d, m in (("d", "a"), ("d", "b"), ("e", "a"))]
         ),
         {"d-a", "d-b", "e-a"},
     ),
     "a pair across architectures beside one within": (
-        lambda: pd.concat([depth(), depth(models=("net", "vgg")).assign(run="s")]),
+        lambda: pd.concat([one(), one(models=("net", "vgg")).assign(run="s")]),
         {"net", "net+vgg"},
     ),
-    "one run": (depth, {""}),
-    "two runs of one kind": (lambda: pd.concat([depth(), depth().assign(run="s")]), {""}),
+    "one run": (one, {""}),
+    "two runs of one kind": (lambda: pd.concat([one(), one().assign(run="s")]), {""}),
     "training with its pixels": (lambda: with_pixels(training()), {""}),
 }
 

@@ -14,6 +14,7 @@ from convergence.results import table as results
 from convergence.results import views as tables
 from convergence.results.stimuli_sweep import curves, scarce
 from convergence.system.errors import UserError
+from tests.support import drafts
 
 SMALL = [
     *("dataset=digits", "dataset.stimuli=160", "dataset.train_images=256", "model.training.epochs=1"),
@@ -22,7 +23,10 @@ SMALL = [
 
 
 @pytest.mark.slow
-def test_a_subset_is_scored_as_a_run_of_so_many_stimuli_and_stays_out_of_everything_else(tmp_path: Path) -> None:
+def test_a_subset_is_scored_as_a_run_of_so_many_stimuli_and_stays_out_of_everything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafts.only(monkeypatch)
     place = f"output={tmp_path}"
     swept = run(compose([*SMALL, place, "axis.stimuli_sweep=[40,80,160]"]))
     whole, small = run(compose([*SMALL, place])), run(compose([*SMALL, place, "dataset.stimuli=80"]))
@@ -37,7 +41,7 @@ def test_a_subset_is_scored_as_a_run_of_so_many_stimuli_and_stays_out_of_everyth
     observed = tables.observed(swept).reset_index(drop=True).drop(columns=left_out)
     pd.testing.assert_frame_equal(observed, whole.drop(columns=left_out))
     names = {path.name for path in figures.draw(swept, tmp_path)}
-    assert names - {path.name for path in figures.draw(whole, tmp_path)} == {"stimuli_sweep.pdf", "stimuli_sweep.png"}
+    assert names - {path.name for path in figures.draw(whole, tmp_path)} == {"stimuli_sweep.png"}
     text = summary(swept)
     assert text.startswith(summary(whole).rstrip())
     assert "this says nothing" in text

@@ -1,21 +1,40 @@
-"""Figures as drafts: laid out and drawn as ever, but coarsely, and as PNG alone: a PDF takes seconds for its fonts."""
+"""Figures as drafts, for tests of what is drawn and not of the files: a PDF takes seconds for its fonts."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from convergence.figures import style
 
 
-def only(patch: pytest.MonkeyPatch, dpi: int = 40) -> None:
-    """Until the patch is undone, figures are saved as ``name.png`` of so many dots per inch."""
+def only(patch: pytest.MonkeyPatch, dpi: int = 40, *, whole: str = "") -> None:
+    """Until the patch is undone, figures but ``whole`` are saved as PNG alone, of so many dots per inch."""
+    full = style.save
 
     def save(figure: Any, folder: Path, name: str) -> list[Path]:
+        if name == whole:
+            return full(figure, folder, name)
         folder.mkdir(parents=True, exist_ok=True)
         figure.savefig(folder / f"{name}.png", dpi=dpi)
+        return [folder / f"{name}.png"]
+
+    patch.setattr(style, "save", save)
+
+
+def laid_out(patch: pytest.MonkeyPatch) -> None:
+    """Until the patch is undone, figures are laid out and drawn on nothing; their PNG is a dot."""
+    dot = io.BytesIO()
+    Image.new("L", (1, 1)).save(dot, "png")
+
+    def save(figure: Any, folder: Path, name: str) -> list[Path]:
+        figure.draw_without_rendering()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.png").write_bytes(dot.getvalue())
         return [folder / f"{name}.png"]
 
     patch.setattr(style, "save", save)
