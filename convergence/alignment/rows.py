@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from convergence.alignment.engine import Block, Found, Tile, in_order
@@ -19,19 +20,27 @@ COLUMNS = [
     *("n_train", "n_test", "units_x", "units_y", "dead_x", "dead_y"),
 ]
 CORRECTED = "score_corrected"  # a further column, where a target's responses were repeated
+_Columns = dict[str, NDArray[Any]]
 NUMBERS = ("score", "score_global", "score_transport", "penalty", CORRECTED)  # what the engine says of each
 
 
 def observed(tile: Tile, directions: Sequence[str], pool: Any, advance: Callable[[int], None] | None) -> list[Any]:
     """A table for each of the tile's held-out sets."""
     jobs = [(block.work, partial(_scored, tile, block, directions)) for block in tile.blocks]
-    tables: list[list[pd.DataFrame]] = [[] for _ in tile.sets]
+    parts: list[list[_Columns]] = [[] for _ in tile.sets]
     for block, found in in_order(jobs, pool):
-        for i, table in enumerate(_tables(tile, block, found)):
-            tables[i].append(table)
+        for i, of_set in enumerate(_columns(tile, block, found)):
+            parts[i] += of_set
         if advance is not None:
             advance(len(block.pairs) * len(tile.held))
-    return [in_catalogue_order(pd.concat(parts, ignore_index=True)) for parts in tables]
+    return [in_catalogue_order(_table(of_set)) for of_set in parts]
+
+
+def _table(parts: list[_Columns]) -> pd.DataFrame:
+    # One table at the end: hundreds of small ones would take as long as what is in them.
+    if not parts:
+        return pd.DataFrame(columns=COLUMNS)
+    return pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 
 
 def _scored(tile: Tile, block: Block, directions: Sequence[str]) -> tuple[Block, Found]:
@@ -49,7 +58,8 @@ def settled(found: Found, again: Callable[[], Found]) -> dict[tuple[str, str], n
     return {key: values[..., :5] for key, values in numbers.items()}
 
 
-def _tables(tile: Tile, block: Block, found: Found) -> list[pd.DataFrame]:
+def _columns(tile: Tile, block: Block, found: Found) -> list[list[_Columns]]:
+    """For each of the tile's held-out sets, the columns of its rows, metric by metric and direction by direction."""
     directions = list(dict.fromkeys(direction for _, direction in found))
     numbers = settled(found, lambda: tile.observed(block, directions, exact=True))
     dead_x, dead_y = (_dead(units.varies, len(block.pairs)) for units in block.held_out)
@@ -58,19 +68,22 @@ def _tables(tile: Tile, block: Block, found: Found) -> list[pd.DataFrame]:
     p, f = (part.ravel() for part in np.meshgrid(pairs, folds, indexing="ij"))
     held = np.array(tile.held)[f]
     names = np.array(block.pairs, dtype=object)[p]
-    tables = []
+    widths = {end: side[0].live.shape[-1] for end, side in (("x", block.x), ("y", block.y))}
+    sets: list[list[_Columns]] = []
     for i in range(len(tile.sets)):
-        parts = []
+        alike = {"layer_x": names[:, 0], "layer_y": names[:, 1], "fold": held}
+        alike |= {"n_train": sum(counts) - np.array(counts)[held], "n_test": np.array(counts)[held]}
+        alike |= {f"units_{end}": np.full(len(held), width) for end, width in widths.items()}
+        alike |= {"dead_x": dead_x[p, f, i], "dead_y": dead_y[p, f, i]}
+        sets.append([])
         for (metric, direction), values in numbers.items():
-            columns = {"layer_x": names[:, 0], "layer_y": names[:, 1], "metric": metric, "direction": direction}
-            columns |= {"fold": held}
-            columns |= dict(zip(NUMBERS, values[p, f, i].T, strict=True))
-            columns |= {"n_train": sum(counts) - np.array(counts)[held], "n_test": np.array(counts)[held]}
-            columns |= {"units_x": block.x[0].live.shape[-1], "units_y": block.y[0].live.shape[-1]}
-            columns |= {"dead_x": dead_x[p, f, i], "dead_y": dead_y[p, f, i]}
-            parts.append(pd.DataFrame(columns))
-        tables.append(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS))
-    return tables
+            columns = dict(zip(NUMBERS, values[p, f, i].T, strict=True))
+            columns |= {
+                "metric": np.full(len(held), metric, object),
+                "direction": np.full(len(held), direction, object),
+            }
+            sets[-1].append(alike | columns)
+    return sets
 
 
 def _dead(varies: Tensor, pairs: int) -> np.ndarray:
