@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from convergence.alignment.metrics.metric import HeldOut, Training
+from convergence.alignment.metrics.scores import beside
 from convergence.alignment.moments.statistics import Eigen, HeldOutUnits
 
 # Training correlations this close to 1 are 1 but for the rounding of two whitenings.
@@ -30,28 +31,53 @@ _CONSTANT = 1e-14  # a variate whose held-out variance is below this share of it
 
 
 @dataclass(frozen=True)
+class Side:
+    """Variates of one layer, as weights along the eigenvectors of its training scatter.
+
+    Attributes
+    ----------
+    basis : (…, N, R) the eigenvectors.
+    along : (…, R, r).
+    shares : (…, r) how much of the layer's units each variate accounts for in training; None if not asked for.
+    """
+
+    basis: Tensor
+    along: Tensor
+    shares: Tensor | None = None
+
+    @property
+    def weights(self) -> Tensor:
+        """(…, N, r)."""
+        return self.basis @ self.along
+
+    def of(self, units: HeldOutUnits, order: HeldOut | None = None) -> Tensor:
+        """(…, T, r) the variates of kept responses; of a target, in the order of the source's."""
+        kept, weights = (units.coordinates, self.along)
+        if kept is None:
+            kept, weights = units.responses, self.weights
+        assert kept is not None
+        return (kept if order is None else beside(kept, order)) @ weights
+
+
+@dataclass(frozen=True)
 class Variates:
-    """Canonical variates of both layers, as weights (…, N_x, r) and (…, N_y, r).
+    """Canonical variates of both layers.
 
     Attributes
     ----------
     there : (…, r) bool; pairs of layers with fewer variates are filled up.
     tied : (…, r) bool, those that share a block.
-    shares_x, shares_y : (…, r) how much of either layer's units each accounts for in training; None if not asked for.
     """
 
-    x: Tensor
-    y: Tensor
+    source: Side
+    target: Side
     there: Tensor
     tied: Tensor
-    shares_x: Tensor | None = None
-    shares_y: Tensor | None = None
 
 
 def reverse(variates: Variates) -> Variates:
     """The same from the target's side."""
-    v = variates
-    return replace(v, x=v.y, y=v.x, shares_x=v.shares_y, shares_y=v.shares_x)
+    return replace(variates, source=variates.target, target=variates.source)
 
 
 def fit(training: Training) -> Variates:
@@ -70,27 +96,35 @@ def fit(training: Training) -> Variates:
         torch.stack([torch.nn.functional.pad(one, (0, r - one.shape[-1])) for one in of_all]).unflatten(0, lead)
         for of_all in zip(*found, strict=True)
     ]
-    return Variates(*stacks)
+    along_x, along_y, there, tied = stacks
+    source, target = Side(training.source.eigen[1], along_x), Side(training.target.eigen[1], along_y)
+    return Variates(source, target, there, tied)
 
 
 def with_shares(training: Training) -> Variates:
     """The same, with how much of the layers' units each variate accounts for."""
-    variates, source, target = training.once(fit), training.source, training.target
-    assert source.scatter is not None
-    assert target.scatter is not None
-    shares = _shares(variates.x, source.scatter, variates.tied), _shares(variates.y, target.scatter, variates.tied)
-    return replace(variates, shares_x=shares[0], shares_y=shares[1])
+    variates = training.once(fit)
+    assert training.source.eigen is not None
+    assert training.target.eigen is not None
+    values = training.source.eigen[0], training.target.eigen[0]
+    source, target = (
+        replace(side, shares=_shares(side, own, variates.tied))
+        for side, own in zip((variates.source, variates.target), values, strict=True)
+    )
+    return replace(variates, source=source, target=target)
 
 
 def _fit(source: Eigen, target: Eigen, cross: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights of both layers, and which are tied; eigenvalues ascend, so that those that count come last."""
+    """Weights along both layers' eigenvectors, and which are tied; eigenvalues ascend: those that count come last."""
     (values_x, vectors_x, kept_x), (values_y, vectors_y, kept_y) = source, target
     first_x, first_y = (len(kept) - int(kept.sum()) for kept in (kept_x, kept_y))
     basis_x, basis_y = vectors_x[:, first_x:], vectors_y[:, first_y:]
     scale_x, scale_y = values_x[first_x:].rsqrt(), values_y[first_y:].rsqrt()
-    white = (basis_x.T @ cross @ basis_y) * scale_x[:, None] * scale_y
+    white = torch.linalg.multi_dot([basis_x.T, cross, basis_y]) * scale_x[:, None] * scale_y
     left, found, right = _singular(white)
-    return basis_x @ (scale_x[:, None] * left), basis_y @ (scale_y[:, None] * right), found > 1 - _TIED
+    pad = torch.nn.functional.pad
+    along_x = pad(scale_x[:, None] * left, (0, 0, first_x, 0))
+    return along_x, pad(scale_y[:, None] * right, (0, 0, first_y, 0)), found > 1 - _TIED
 
 
 def _singular(white: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -112,8 +146,8 @@ def _singular(white: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return left, values, right
 
 
-def _shares(weights: Tensor, scatter: Tensor, tied: Tensor) -> Tensor:
-    shares = weights.mT @ scatter
+def _shares(side: Side, values: Tensor, tied: Tensor) -> Tensor:
+    shares = (values[..., None] * side.along).mT @ side.basis.mT  # of each variate with each unit
     some = tied[..., None]
     # |·| of a block, whichever way it is turned
     block = (shares.square() * some).sum(dim=-2, keepdim=True) / some.sum(dim=-2, keepdim=True).clamp_min(1)
@@ -122,9 +156,16 @@ def _shares(weights: Tensor, scatter: Tensor, tied: Tensor) -> Tensor:
 
 def correlations(variates: Variates, held_out: HeldOut) -> Tensor:
     """(…, r) held-out correlations of the pairs of variates."""
-    together = (variates.x * (held_out.cross @ variates.y)).sum(dim=-2)
-    sizes = _variance(variates.x, held_out.source), _variance(variates.y, held_out.target)
-    tied = variates.tied
+    source, target, tied = variates.source, variates.target, variates.tied
+    if held_out.few or held_out.reversed.few:  # fewer products than with scatters
+        x, y = source.of(held_out.source), target.of(held_out.target, held_out)
+        together = (x * y).sum(dim=-2)
+        found = x.square_().sum(dim=-2), y.square_().sum(dim=-2)
+    else:
+        x, y = source.weights, target.weights
+        together = (x * (held_out.cross @ y)).sum(dim=-2)
+        found = held_out.source.quadratic(x), held_out.target.quadratic(y)
+    sizes = _varying(found[0], source, held_out.source), _varying(found[1], target, held_out.target)
     together, size_x, size_y = (
         torch.where(tied, ((part * tied).sum(-1) / tied.sum(-1).clamp_min(1))[..., None], part)
         for part in (together, *sizes)
@@ -133,7 +174,7 @@ def correlations(variates: Variates, held_out: HeldOut) -> Tensor:
     return torch.where(usable, together / torch.where(usable, size_x * size_y, 1.0).sqrt(), 0.0)
 
 
-def _variance(weights: Tensor, units: HeldOutUnits) -> Tensor:
-    variance = units.quadratic(weights)
-    reach = weights.square().sum(dim=-2) * units.variance.sum(dim=-1, keepdim=True)
+def _varying(variance: Tensor, side: Side, units: HeldOutUnits) -> Tensor:
+    """The variance of each variate, 0 where it is constant but for rounding."""
+    reach = side.along.square().sum(dim=-2) * units.variance.sum(dim=-1, keepdim=True)
     return torch.where(variance > _CONSTANT * reach, variance, 0.0)

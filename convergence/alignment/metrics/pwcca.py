@@ -15,9 +15,10 @@ def fit(training: Training) -> Variates:
 
 def score(variates: Variates, held_out: HeldOut) -> Scores:
     """The mean of the held-out correlations, each weighted by its variate's share of the target."""
-    assert variates.shares_y is not None
+    shares = variates.target.shares
+    assert shares is not None
     r = canonical.correlations(variates, held_out)
-    return Scores((variates.shares_y * r).sum(dim=-1) / variates.shares_y.sum(dim=-1))
+    return Scores((shares * r).sum(dim=-1) / shares.sum(dim=-1))
 
 
 METRIC = Metric(

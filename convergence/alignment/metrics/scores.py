@@ -97,8 +97,9 @@ def of_predictions(coordinates: Tensor, shift: Tensor, coefficients: Tensor, hel
     """
     source, target = held_out.source, held_out.target
     predicted = coordinates @ coefficients
+    assert target.responses is not None
     return summed(
-        covariance=(predicted * _beside(held_out)).sum(dim=-2),
+        covariance=(predicted * beside(target.responses, held_out)).sum(dim=-2),
         variance=predicted.square_().sum(dim=-2),
         reach=coefficients.square().sum(dim=-2) * _reach(source),
         shift=(shift[..., None, :] @ coefficients).squeeze(-2),
@@ -106,10 +107,8 @@ def of_predictions(coordinates: Tensor, shift: Tensor, coefficients: Tensor, hel
     ).scores
 
 
-def _beside(held_out: HeldOut) -> Tensor:
-    """(…, T, N_y) the target's kept responses in the order of the source's."""
-    responses = held_out.target.responses
-    assert responses is not None
+def beside(responses: Tensor, held_out: HeldOut) -> Tensor:
+    """What is known of the target's kept responses, (…, T, N_y) or along other directions, in the source's order."""
     if held_out.beside is None:
         return responses
     rows = held_out.beside[0]  # (F, V, T)
