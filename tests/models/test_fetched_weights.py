@@ -90,6 +90,7 @@ def test_a_network_that_drops_what_it_does_not_let_through_ends_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import socket
+    import urllib.request
 
     from huggingface_hub import constants
 
@@ -97,6 +98,7 @@ def test_a_network_that_drops_what_it_does_not_let_through_ends_in_a_sentence(
         for name in ("https_proxy", "HTTPS_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.setattr(urllib.request, "_opener", None)  # it keeps the proxies of its first use in this process
         monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.5)
         monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
         with pytest.raises(
