@@ -19,7 +19,7 @@ SMALL = [
     "dataset.stimuli=40",
     "dataset.train_images=64",
     "dataset.conditions=[colour,false-colour,power-equalisation]",
-    "model.layers=[conv1,layer2.conv*,layer3.conv2,fc]",
+    "model.layers=[conv1,layer2.conv1,layer3.conv2,fc]",
     "model.training.epochs=1",
     "model.training.early_checkpoints=1",
     "model.seeds.init=[0,1]",
@@ -33,7 +33,7 @@ SMALL = [
 def _drafts() -> Iterator[None]:
     """The figures of each axis are drafts: theirs are other tests."""
     with pytest.MonkeyPatch.context() as patch:
-        drafts.only(patch, whole="figure1")
+        drafts.laid_out(patch, but="figure1")
         yield
 
 

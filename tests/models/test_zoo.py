@@ -22,6 +22,7 @@ from convergence.models.options import Library, LibraryConfig, SeedsConfig
 from convergence.stimuli.load import load
 from convergence.stimuli.options import ShapesConfig
 from convergence.system import torchvision_ops
+from tests.support import weights
 
 torchvision_ops.ensure()
 
@@ -90,6 +91,7 @@ def test_every_architecture_extracts_and_scores_with_random_weights(
     import timm
     from torchvision import models
 
+    weights.cheap(monkeypatch)
     # A network is made to look at its layers and again to extract: from one seed, so one will do.
     monkeypatch.setattr(timm, "create_model", functools.cache(timm.create_model))
     monkeypatch.setattr(models, "get_model", functools.cache(models.get_model))

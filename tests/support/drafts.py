@@ -12,13 +12,10 @@ from PIL import Image
 from convergence.figures import style
 
 
-def only(patch: pytest.MonkeyPatch, dpi: int = 40, *, whole: str = "") -> None:
-    """Until the patch is undone, figures but ``whole`` are saved as PNG alone, of so many dots per inch."""
-    full = style.save
+def only(patch: pytest.MonkeyPatch, dpi: int = 40) -> None:
+    """Until the patch is undone, figures are saved as PNG alone, of so many dots per inch."""
 
     def save(figure: Any, folder: Path, name: str) -> list[Path]:
-        if name == whole:
-            return full(figure, folder, name)
         folder.mkdir(parents=True, exist_ok=True)
         figure.savefig(folder / f"{name}.png", dpi=dpi)
         return [folder / f"{name}.png"]
@@ -26,12 +23,15 @@ def only(patch: pytest.MonkeyPatch, dpi: int = 40, *, whole: str = "") -> None:
     patch.setattr(style, "save", save)
 
 
-def laid_out(patch: pytest.MonkeyPatch) -> None:
-    """Until the patch is undone, figures are laid out and drawn on nothing; their PNG is a dot."""
+def laid_out(patch: pytest.MonkeyPatch, *, but: str = "") -> None:
+    """Until the patch is undone, all figures but one are laid out and drawn on nothing; their PNG is a dot."""
+    full = style.save
     dot = io.BytesIO()
     Image.new("L", (1, 1)).save(dot, "png")
 
     def save(figure: Any, folder: Path, name: str) -> list[Path]:
+        if name == but:
+            return full(figure, folder, name)
         figure.draw_without_rendering()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.png").write_bytes(dot.getvalue())
