@@ -6,7 +6,7 @@ import difflib
 import re
 
 from convergence.commands.options import choices_with, names
-from convergence.system.errors import UserError
+from convergence.system.errors import UserError, nearest
 
 _PLAIN = {
     r"Invalid value assigned: \w+ is not a ListConfig, list or tuple\.?": "give a list such as [a,b]",
@@ -63,13 +63,10 @@ def of_config(error: BaseException) -> str:
 
 def _no_such_choice(message: str, choices: list[str]) -> str:
     """There is none of that name; the nearest, and all."""
-    all_of_them = f"the choices are {', '.join(choices)}."
     asked = re.search(r"Could not find '([^']+)/([^'/]*)'", message)
     if asked is None:
-        return f"{message.rstrip('.')}: {all_of_them}"
-    near = difflib.get_close_matches(asked[2], choices, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]}? All of them: {', '.join(choices)}." if near else all_of_them
-    return f"{asked[1]}={asked[2]}: there is no such choice; {hint}"
+        return f"{message.rstrip('.')}: the choices are {', '.join(choices)}."
+    return f"{asked[1]}={asked[2]}: there is no such choice; {nearest(asked[2], choices)}"
 
 
 def _causes(error: BaseException | None) -> list[list[str]]:

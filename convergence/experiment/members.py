@@ -27,7 +27,7 @@ from convergence.models.options import (
 )
 from convergence.models.recordings.files import files_of
 from convergence.models.seeds import named
-from convergence.system.errors import UserError
+from convergence.system.errors import UserError, nearest
 from convergence.system.options import check
 
 _FORMS = "a choice of model (tiny_vgg), library/name:weights (timm/resnet50:a1_in1k), or a mapping of model's options"
@@ -186,7 +186,7 @@ def _options(entry: Any) -> dict[str, Any]:
     if library in {kind.value for kind in Library} and rest:
         name, _, weights = rest.partition(":")
         return {"library": library, "name": name, "weights": weights.split("+") if weights else None}
-    raise UserError(f"model.members: '{entry}' is no network: give {_FORMS}; choices are {', '.join(_choices())}.")
+    raise UserError(f"model.members: '{entry}' is no network: give {_FORMS}; {nearest(str(entry), _choices())}")
 
 
 def _choices() -> list[str]:
@@ -196,5 +196,5 @@ def _choices() -> list[str]:
 @cache
 def _choice(name: str) -> ModelConfig:
     if name not in _choices():
-        raise UserError(f"model.members: there is no choice model={name}; the choices are {', '.join(_choices())}.")
+        raise UserError(f"model.members: there is no choice model={name}; {nearest(name, _choices())}")
     return compose([f"model={name}"]).model

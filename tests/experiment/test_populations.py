@@ -106,10 +106,11 @@ def test_each_seed_of_a_pattern_of_checkpoints_is_a_member_with_its_points_of_tr
     ("words", "sentence"),
     [
         (["model=population"], "is no list of networks: give model="),
-        (["model=[tiny_resnt]"], "'tiny_resnt' is no network: give a choice of model"),
+        (["model=[tiny_resnt]"], r"'tiny_resnt' is no network: give a choice of model.*did you mean tiny_resnet\?"),
         (["model=[{model:tiny_vgg,sneds:3}]"], "Key 'sneds' not in 'RecipeConfig'"),
         (["model=[{library:timm}]"], "missing mandatory value: name"),
         (["model=[{model:tiny_vgg,training:{epochs:-1}}]"], "model.members: training.epochs=-1 is out of bounds"),
+        (["model=[{model:tiny_vg}]"], r"there is no choice model=tiny_vg; did you mean tiny_vgg\?"),
         (["model=[{model:nothing}]"], "there is no choice model=nothing; the choices are"),
         (["model=nowhere.yaml"], "model=nowhere.yaml: there is no such file"),
         (["model=[tiny_vgg,tiny_vgg]"], "names tiny_vgg seed0 twice"),
