@@ -17,7 +17,7 @@ from convergence.activations.loading import Loader
 from convergence.activations.taps import taps
 from convergence.models.network import Network, describe
 from convergence.models.options import Precision, Units
-from convergence.models.outputs import refuse_compiled, tensor_of
+from convergence.models.outputs import tensor_of
 from convergence.models.preprocess import PixelPreprocess
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.load import load
@@ -27,9 +27,6 @@ from convergence.system.errors import UserError
 from convergence.system.hashing import hash_tensors
 
 torchvision_ops.ensure()
-
-
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -265,22 +262,6 @@ def test_a_rule_holds_for_layers_that_it_makes_sense_for_and_is_refused_for_othe
     assert [layer.units for layer in network(build, rule, layers).layers.values()] == wanted
     said = "model.units=cls: embed of net has no class token; its units are its center" in caplog.text
     assert said == (rule is Units.cls and "embed" in layers), "what does not follow the rule is named"
-
-
-def test_compiled_and_scripted_parts_are_refused_with_the_way_out() -> None:
-    plain = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    refuse_compiled(plain, "net")
-    example = torch.zeros(1, 2)
-    in_place = nn.Sequential(nn.Linear(2, 2))
-    in_place[0].compile()
-    for model, what in (
-        (torch.jit.script(plain), "net is compiled"),
-        (torch.compile(plain), "net is compiled"),
-        (nn.Sequential(plain, torch.jit.script(nn.Linear(2, 2))), "'1' of net is compiled"),
-        (in_place, "'0' of net is compiled"),
-    ):
-        with pytest.raises(UserError, match=f"{what} or scripted.*give the plain module"):
-            describe(model, example, None, None, "net")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("precision", [Precision.bfloat16, Precision.float16])
