@@ -8,6 +8,7 @@ environment test
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
 "$(dirname "$PYTHON")"/lint-imports --no-cache
-# A process for each core, up to four, with one thread each: most of the suite's time goes into starting programs.
+# A process for each core and one more, up to four, with one thread each: some tests wait for a cluster or a lock.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec "$PYTHON" -m pytest -n auto --maxprocesses 4 --dist worksteal "$@"
+cores="$("$PYTHON" -c 'from convergence.system.cores import available; print(available())')"
+exec "$PYTHON" -m pytest -n "$((cores < 4 ? cores + 1 : 4))" --dist worksteal "$@"
