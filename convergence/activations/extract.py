@@ -23,7 +23,7 @@ from convergence.system.errors import UserError
 from convergence.system.hashing import digest
 
 VERSION = 5  # of the extraction: raise it whenever the numbers change
-_CHUNK_BYTES = 64 * 2**20
+CHUNK_BYTES = 64 * 2**20
 
 
 def extract(network: Any, loader: Loader, advance: Callable[[int], None] = lambda n: None) -> Cached:
@@ -47,12 +47,12 @@ def extract(network: Any, loader: Loader, advance: Callable[[int], None] = lambd
         advance(len(stimuli))
         return found
     per_stimulus = values_per_stimulus(network)
-    chunk = max(1, min(len(stimuli), _CHUNK_BYTES // (4 * per_stimulus)))
+    chunk = max(1, min(len(stimuli), CHUNK_BYTES // (4 * per_stimulus)))
     with entry.claim(f"{network.model} {network.weights}"):
         found = entry.open()  # whoever came first may have finished meanwhile
         if found is None:
             start = time.perf_counter()
-            _fill(entry, network, loader, chunk, advance)
+            fill(entry, network, loader, chunk, advance)
             loader.clock.total += time.perf_counter() - start
             found = entry.open()
         else:
@@ -75,7 +75,7 @@ def values_per_stimulus(network: Any) -> int:
     return sum(prod(rules.size(layer.shape, layer.units)) for layer in network.layers.values())
 
 
-def _fill(entry: Entry, network: Any, loader: Loader, chunk: int, advance: Callable[[int], None]) -> None:
+def fill(entry: Entry, network: Any, loader: Loader, chunk: int, advance: Callable[[int], None]) -> None:
     """Write the chunks that are missing, then the entry's index."""
     stimuli = loader.stimuli
     starts = [s for s in range(0, len(stimuli), chunk) if not entry.has_chunk(s)]

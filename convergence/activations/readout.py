@@ -12,9 +12,7 @@ from torch import Tensor
 
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.imagenet import NUMBER_OF_CLASSES, places_of, understood
-
-_log = logging.getLogger("convergence")
-_said: set[tuple[str, str]] = set()
+from convergence.system.notes import say_once
 
 
 class AnswerReader:
@@ -66,9 +64,8 @@ class AnswerReader:
 
     def _find(self, width: int) -> list[list[int]] | None:
         groups, problem = self._understood(width)
-        if problem and (self._about, problem) not in _said:
-            _said.add((self._about, problem))
-            _log.warning("accuracy on %s is left empty: %s.", self._about, problem)
+        if problem:
+            say_once(f"accuracy on {self._about} is left empty: {problem}.", logging.WARNING)
         return groups
 
     def _understood(self, width: int) -> tuple[list[list[int]] | None, str]:

@@ -50,7 +50,7 @@ def architecture(config: LibraryConfig, transform: Transform | None = None) -> A
 
     def enter_trained(stimuli: Stimuli) -> tuple[Preprocess, Tensor]:
         """At the images' own size; of those that take one size alone, at that."""
-        _, example = enter(_create(config), "")
+        _, example = enter(created(config), "")
         size = config.image_size or (None if _takes_any_size(config) else example.shape[-1])
         if size is None and stimuli.pixels([0]) is None:
             size = common_size(stimuli) or example.shape[-1]
@@ -61,7 +61,7 @@ def architecture(config: LibraryConfig, transform: Transform | None = None) -> A
 
     return Architecture(
         config=config,
-        create=partial(_create, config),
+        create=partial(created, config),
         enter=enter,
         enter_trained=enter_trained,
         source=f"{config.library.value} {_sized(config)}",
@@ -100,7 +100,7 @@ def untrained(config: LibraryConfig, transform: Transform | None = None) -> list
     return architecture(config, transform).untrained()
 
 
-def _create(config: LibraryConfig, classes: int | None = None) -> nn.Module:
+def created(config: LibraryConfig, classes: int | None = None) -> nn.Module:
     """The architecture, initialised."""
     torchvision_ops.ensure()
     more: dict[str, Any] = {} if classes is None else {"num_classes": classes}

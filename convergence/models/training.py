@@ -133,7 +133,7 @@ def _train(run: TrainingRun, place: TrainingFolder, device: torch.device) -> Non
                 epoch, position = divmod(at, per_epoch)
                 if position == 0 or not len(order):
                     order = torch.randperm(len(labels), generator=generator(order_seed, epoch, 0))
-                rate = _learning_rate(config, at, total)
+                rate = learning_rate_at(config, at, total)
                 batch = order[position * config.batch_size : (position + 1) * config.batch_size].to(device)
                 chosen = pixels[batch]
                 for purpose, augment in AUGMENTS.items():
@@ -141,7 +141,7 @@ def _train(run: TrainingRun, place: TrainingFolder, device: torch.device) -> Non
                         chosen = augment(chosen, order_seed, at)
                 images = training.normalise(chosen.contiguous(memory_format=lying))
                 torch.manual_seed(dropout_seed(order_seed, at))  # a resumed run drops what an undisturbed one does
-                loss = _step(model, optimiser, images, labels[batch], rate, config.mixed_precision)
+                loss = train_step(model, optimiser, images, labels[batch], rate, config.mixed_precision)
                 # A step may leave broken weights behind a finite loss: they must not become a checkpoint.
                 if not math.isfinite(loss) or (step in saved and not _finite(model)):
                     raise UserError(
@@ -153,7 +153,9 @@ def _train(run: TrainingRun, place: TrainingFolder, device: torch.device) -> Non
                 place.save(model, optimiser, step, step / per_epoch)
 
 
-def _step(model: nn.Module, optimiser: Optimiser, images: Tensor, labels: Tensor, rate: float, mixed: bool) -> float:
+def train_step(
+    model: nn.Module, optimiser: Optimiser, images: Tensor, labels: Tensor, rate: float, mixed: bool
+) -> float:
     model.train()
     # bfloat16 has float32's range, so that gradients need no scaling.
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=mixed):
@@ -175,7 +177,7 @@ def _finite(model: nn.Module) -> bool:
     return all(bool(torch.isfinite(t).all()) for t in model.state_dict().values() if t.is_floating_point())
 
 
-def _learning_rate(config: TrainingConfig, step: int, total: int) -> float:
+def learning_rate_at(config: TrainingConfig, step: int, total: int) -> float:
     """Linear warm-up, then the schedule: a cosine or a line to zero, or no change."""
     warm = max(1, round(config.warmup * total))
     if step < warm:

@@ -24,7 +24,7 @@ from convergence.system.errors import UserError
 from convergence.system.hashing import digest
 
 _FASHION = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-_DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
+DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
 _log = logging.getLogger("convergence")
 _CIFAR = {"cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 
@@ -53,7 +53,7 @@ def fashion_mnist(config: FilesConfig, split: str) -> ArrayStimuli:
     names = (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")
     places = [place for home in _homes(config) for place in (home / "FashionMNIST/raw", home)]
     if not config.root:
-        places.append(_DEBIAN_FASHION)
+        places.append(DEBIAN_FASHION)
     folder = next((place for place in places if all(_find(place, name) for name in names)), None)
     if folder is None:
         home = _download(config, "FashionMNIST", places, "apt-get install dataset-fashion-mnist")

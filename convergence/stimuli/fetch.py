@@ -70,7 +70,7 @@ def _download(url: str, archive: Path, name: str) -> str:
     with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer, archive.open("wb") as file:
         expected = int(answer.headers.get("Content-Length") or 0)
         with progress(f"Downloading {name}", -(-expected // _BLOCK), "MiB") as advance:
-            while block := _read(answer, _BLOCK):
+            while block := read_block(answer, _BLOCK):
                 sha.update(block)
                 with explained(archive):
                     file.write(block)
@@ -80,7 +80,7 @@ def _download(url: str, archive: Path, name: str) -> str:
     return sha.hexdigest()
 
 
-def _read(answer: http.client.HTTPResponse, size: int) -> bytes:
+def read_block(answer: http.client.HTTPResponse, size: int) -> bytes:
     """Exactly so many bytes, but at the end: a socket gives what it has."""
     parts = []
     while size and (part := answer.read(size)):

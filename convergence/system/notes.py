@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _log = logging.getLogger("convergence")
-_said: set[str] = set()
+said: set[str] = set()  # in this process
 _quiet: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
-def say_once(text: str) -> None:
+def say_once(text: str, level: int = logging.INFO) -> None:
     """Log a sentence, unless it was logged before in this process."""
-    if text not in _said and not _quiet.get():
-        _said.add(text)
-        _log.info("%s", text)
+    if text not in said and not _quiet.get():
+        said.add(text)
+        _log.log(level, "%s", text)
 
 
 @contextmanager

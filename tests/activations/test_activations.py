@@ -81,7 +81,7 @@ def test_a_second_call_reads_the_cache_and_other_weights_have_another_entry(
     first = get(network(), stimuli, tmp_path)
     changed = network(lambda m: nn.init.zeros_(m.fc.bias))  # type: ignore[union-attr, arg-type]
     assert get(changed, stimuli, tmp_path).fingerprint != first.fingerprint
-    monkeypatch.setattr(activations, "_fill", lambda *_: pytest.fail("extracted again"))
+    monkeypatch.setattr(activations, "fill", lambda *_: pytest.fail("extracted again"))
     assert get(network(), stimuli, tmp_path, batch_size=5).fingerprint == first.fingerprint
 
 
@@ -89,7 +89,7 @@ def test_a_second_call_reads_the_cache_and_other_weights_have_another_entry(
 def test_a_damaged_chunk_is_found_and_only_it_is_extracted_again(
     damage: str, stimuli: Stimuli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(activations, "_CHUNK_BYTES", 20 * 4 * 34)
+    monkeypatch.setattr(activations, "CHUNK_BYTES", 20 * 4 * 34)
     monkeypatch.setattr(logging.getLogger("convergence"), "propagate", True)
     expected = get(network(), stimuli, tmp_path).read(["fc"], 0, 70)["fc"]
     chunks = sorted((tmp_path / "activations").rglob("chunk-*"))

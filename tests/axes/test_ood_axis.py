@@ -101,7 +101,7 @@ def test_each_image_is_extracted_once_per_network_and_work_is_stated_before_it_s
     assert len(rows)
     logging.getLogger("convergence").propagate = True
     caplog.set_level(logging.INFO, logger="convergence")
-    monkeypatch.setattr(activations, "_fill", lambda *_: pytest.fail("extracted again"))
+    monkeypatch.setattr(activations, "fill", lambda *_: pytest.fail("extracted again"))
     table = experiment.run(config(place, "metric=linear", "axis.protocols=[transfer]"))
     assert set(table.protocol.dropna()) == {"transfer"}
     levels = sum(1 if s.analogue else len(s.averaged) for s in SHIFTS.values())

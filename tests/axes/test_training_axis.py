@@ -243,7 +243,7 @@ def test_each_option_of_training_changes_the_weights_and_stays_deterministic(opt
 @pytest.mark.parametrize(("schedule", "end"), [("cosine", 0.0), ("linear", 0.0), ("constant", 0.1)])
 def test_schedules_warm_up_and_end_where_they_say(schedule: str, end: float) -> None:
     options = TrainingConfig(schedule=Schedule(schedule), learning_rate=0.1, warmup=0.1)
-    rates = [training._learning_rate(options, step, 1000) for step in range(1001)]
+    rates = [training.learning_rate_at(options, step, 1000) for step in range(1001)]
     assert rates[0] == pytest.approx(0.001)
     assert max(rates) == pytest.approx(0.1)
     assert rates[-1] == pytest.approx(end)
@@ -253,7 +253,7 @@ def test_schedules_warm_up_and_end_where_they_say(schedule: str, end: float) -> 
 def test_weights_that_break_behind_a_finite_loss_never_become_a_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = training._step
+    real = training.train_step
 
     def broken(model: torch.nn.Module, *rest: object) -> float:
         loss = real(model, *rest)  # type: ignore[arg-type]
@@ -263,7 +263,7 @@ def test_weights_that_break_behind_a_finite_loss_never_become_a_checkpoint(
         return loss
 
     broken.count = 1  # type: ignore[attr-defined]
-    monkeypatch.setattr(training, "_step", broken)
+    monkeypatch.setattr(training, "train_step", broken)
     with pytest.raises(UserError, match="diverged at step 8 "):
         last(recipe(), tmp_path)
     assert [p.name for p in sorted(tmp_path.glob("*/step-*"))][-1] == "step-0000004.safetensors"

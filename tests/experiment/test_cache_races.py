@@ -38,7 +38,7 @@ def test_eight_processes_extract_once_and_are_right_even_where_claims_hold_nothi
 
 
 def test_every_flipped_bit_and_every_cut_of_an_entry_is_noticed_and_mended(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(activations, "_CHUNK_BYTES", 4 * 22 * 25)  # two chunks
+    monkeypatch.setattr(activations, "CHUNK_BYTES", 4 * 22 * 25)  # two chunks
     whole = extracted(tmp_path, tmp_path / "log").read(["conv", "fc"], 0, 40)
     (folder,) = (tmp_path / "activations").iterdir()
     files = {path: path.read_bytes() for path in folder.iterdir()}

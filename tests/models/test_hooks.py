@@ -251,7 +251,7 @@ KINDS: dict[str, tuple[Callable[[], nn.Module], list[str], dict[Units | None, li
 def test_a_rule_holds_for_layers_that_it_makes_sense_for_and_is_refused_for_others(
     kind: str, rule: Units | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convergence.system.notes._said", set())
+    monkeypatch.setattr("convergence.system.notes.said", set())
     caplog.set_level("INFO", "convergence")
     build, layers, expected = KINDS[kind]
     wanted = expected.get(rule, [str(getattr(rule, "value", None))] * len(layers))

@@ -49,10 +49,10 @@ def test_a_training_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -
     code = (
         "import os, sys, torch\nfrom pathlib import Path\nfrom convergence.models import training\n"
         "from tests.support.recipes import SMALL, recipe, trained\n"
-        "real = training._step\n"
+        "real = training.train_step\n"
         "count = iter(range(100))\n"
         "def step(*a):\n    if next(count) == 6: os.kill(os.getpid(), 9)\n    return real(*a)\n"
-        "training._step = step\n"
+        "training.train_step = step\n"
         "trained(recipe(), SMALL, folder=Path(sys.argv[1]), device=torch.device('cpu'))\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "killed")], check=False)
@@ -191,7 +191,7 @@ def resnet(classes: int = 1000) -> nn.Module:
     config = torchvision()
     with torch.random.fork_rng():
         torch.manual_seed(5)
-        return library._create(config, classes)
+        return library.created(config, classes)
 
 
 @pytest.mark.parametrize("shape", WRAPS)

@@ -89,7 +89,7 @@ def test_the_key_map_numbers_the_blocks_that_the_architecture_has(size: str) -> 
     config = compose([f"model=efficientnet_{size}"]).model
     assert isinstance(config, LibraryConfig)
     config.checkpoints = None
-    model = library._create(config)
+    model = library.created(config)
     blocks = [f"blocks.{i}.{j}" for i, stage in enumerate(model.blocks) for j in range(len(stage))]  # type: ignore
     assert config.key_map[r"^_blocks\.(\d+)"] == blocks
 

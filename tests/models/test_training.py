@@ -48,7 +48,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def stopped(folder: Path, monkeypatch: pytest.MonkeyPatch, after: int = 6) -> None:
     """Train until a step in the second epoch, and no further."""
-    real, steps = training._step, iter(range(10**6))
+    real, steps = training.train_step, iter(range(10**6))
 
     def step(*arguments: object) -> float:
         if next(steps) == after:
@@ -56,7 +56,7 @@ def stopped(folder: Path, monkeypatch: pytest.MonkeyPatch, after: int = 6) -> No
         return real(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_step", step)
+        patch.setattr(training, "train_step", step)
         with pytest.raises(KeyboardInterrupt):
             trained(folder)
 

@@ -110,7 +110,7 @@ def test_4_its_p_is_that_of_enumeration_by_hand(seed: int) -> None:
 
     observed = share(tuple(range(5)))
     shares = np.array([share(order) for order in permutations(range(5))])
-    studies, _ = hierarchy._matches(table)
+    studies, _ = hierarchy.best_matches(table)
     upper, lower, chance = hierarchy.null(studies)
     assert upper == pytest.approx((shares >= observed - 1e-9).mean())
     assert lower == pytest.approx((shares <= observed + 1e-9).mean())
@@ -119,7 +119,7 @@ def test_4_its_p_is_that_of_enumeration_by_hand(seed: int) -> None:
 
 def test_4_a_long_network_is_permuted_by_draws() -> None:
     table = synthetic.depth(diagonal, seeds=2, layers=10, metrics=["linear"])
-    upper, _, chance = hierarchy.null(hierarchy._matches(table)[0])
+    upper, _, chance = hierarchy.null(hierarchy.best_matches(table)[0])
     assert 1 / 20_001 <= upper < 0.001
     assert chance == pytest.approx(2.8 / 10, abs=0.01)  # 8 layers have three places within one, 2 have two
 

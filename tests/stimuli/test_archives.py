@@ -93,7 +93,7 @@ def test_fashion_mnist_is_read_where_torchvision_or_the_user_put_it(tmp_path: Pa
 def test_fashion_mnist_is_found_without_being_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(archives, "_DEBIAN_FASHION", tmp_path / "debian")
+    monkeypatch.setattr(archives, "DEBIAN_FASHION", tmp_path / "debian")
     with pytest.raises(UserError, match=r"was not found in .*debian.*apt-get install dataset-fashion-mnist"):
         load(fashion_config(None), "test")
     write_fashion(tmp_path / "debian", packed=True)

@@ -153,8 +153,8 @@ def test_a_download_that_ends_early_leaves_nothing(
     tmp_path: Path, server: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack(server, tmp_path, "edge")
-    whole = fetch._read
-    monkeypatch.setattr(fetch, "_read", lambda answer, size: whole(answer, 100) if answer.length > 1000 else b"")
+    whole = fetch.read_block
+    monkeypatch.setattr(fetch, "read_block", lambda answer, size: whole(answer, 100) if answer.length > 1000 else b"")
     with pytest.raises(UserError, match=r"downloading .*edge.tar.gz failed"):
         conditions(options_for(tmp_path, "edge"))
     assert not [p for p in (tmp_path / "sets").iterdir() if p.suffix != ".lock"]

@@ -71,7 +71,7 @@ def evidence(table: pd.DataFrame) -> Evidence:
     for within, place in ((True, "within an architecture"), (False, "across architectures")):
         kind = rows[(rows.source_model == rows.target_model) == within]
         for metric in metrics_in(kind):
-            studies, chosen = _matches(kind[kind.metric == metric])
+            studies, chosen = best_matches(kind[kind.metric == metric])
             if studies:
                 parts.append(_part(studies, f"{label(metric)}, {place}"))
                 used.append(chosen)
@@ -84,7 +84,7 @@ def evidence(table: pd.DataFrame) -> Evidence:
     return Evidence(4, TEXT, tuple(parts), rows.loc[sorted({i for chosen in used for i in chosen})], note=note)
 
 
-def _matches(rows: pd.DataFrame) -> tuple[list[Matches], pd.Index]:
+def best_matches(rows: pd.DataFrame) -> tuple[list[Matches], pd.Index]:
     """The studies that have all layers of both models, and their rows."""
     made, indices = [], []
     for _, part in rows.groupby(["run", "source_model", "target_model"], sort=False, dropna=False):
