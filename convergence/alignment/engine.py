@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import TypeVar
 
 import torch
@@ -20,6 +19,7 @@ from convergence.alignment.metrics.metric import HeldOut, Metric, Training
 from convergence.alignment.moments.accumulate import Moments, Pair
 from convergence.alignment.moments.statistics import HeldOutUnits, Layers, TrainingUnits, cross_scatters
 from convergence.system.memory import ease
+from convergence.system.threads import one_thread
 
 T = TypeVar("T")
 Found = dict[tuple[str, str], Tensor]  # by metric and direction: (pairs, folds, variants, 6), see Scores.stacked
@@ -178,35 +178,17 @@ def evaluate(training: Training, held_out: HeldOut, metrics: Sequence[Metric], d
     return found
 
 
-_running = Lock()
-_threads = 0  # of torch, before the first of several runs at once took them
-_runs = 0
-
-
 @contextmanager
 def workers(device: torch.device) -> Iterator[Executor | None]:
     """As many threads as torch may use, each with one: decompositions side by side beat threads inside of one.
 
-    None on a GPU, which takes one operation after the other. The number of torch's threads belongs to the process:
-    while several runs go on at once it is one, and the last to end puts it back.
+    None on a GPU, which takes one operation after the other.
     """
-    global _threads, _runs
     if device.type != "cpu":
         yield None
         return
-    with _running:
-        if _runs == 0:
-            _threads = torch.get_num_threads()
-            torch.set_num_threads(1)
-        _runs += 1
-    try:
-        with ThreadPoolExecutor(max_workers=_threads) as pool:
-            yield pool
-    finally:
-        with _running:
-            _runs -= 1
-            if _runs == 0:
-                torch.set_num_threads(_threads)
+    with one_thread() as threads, ThreadPoolExecutor(max_workers=threads) as pool:
+        yield pool
 
 
 def in_order(jobs: Sequence[tuple[int, Callable[[], T]]], pool: Executor | None) -> Iterator[T]:

@@ -28,7 +28,7 @@ from convergence.experiment.representations import Representations
 from convergence.experiment.rows import rows_of
 from convergence.results import table as results
 from convergence.results.plan import write_plan
-from convergence.system import cores
+from convergence.system import cores, threads
 from convergence.system.claims import only_one
 from convergence.system.device import resolve_device
 from convergence.system.errors import UserError
@@ -57,7 +57,7 @@ def run(config: Config | DictConfig) -> pd.DataFrame:
     check(cfg)
     whole = population.of(cfg)
     # torch counts the machine's cores, not those of a container's quota or of a task.
-    torch.set_num_threads(min(torch.get_num_threads(), cores.available()))
+    threads.at_most(cores.available())
     with showing_progress(cfg.progress):
         return _run(cfg) if whole is None else _run_all(cfg, whole.part)
 

@@ -11,13 +11,10 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from convergence.models.options import RecipeConfig
 from convergence.stimuli.options import DatasetConfig
@@ -56,14 +53,3 @@ def train_ahead(configs: Sequence[RecipeConfig], dataset: DatasetConfig, folder:
             for process in running:
                 process.terminate()
             raise
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Within it torch uses one thread, so that sums are rounded the same way on any number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

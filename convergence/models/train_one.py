@@ -12,6 +12,7 @@ import torch
 from convergence.models.load import trajectories
 from convergence.system.memory import keep_memory
 from convergence.system.process import showing_progress
+from convergence.system.threads import at_most
 
 
 def _end_with_parent() -> None:
@@ -22,7 +23,7 @@ def _end_with_parent() -> None:
 def main() -> None:
     """Train one seed of a recipe, and end at once if nobody waits for it any more."""
     keep_memory()
-    torch.set_num_threads(1)
+    at_most(1)
     config, dataset, folder, shown = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -17,7 +17,7 @@ from convergence.models.network import Network, describe
 from convergence.models.options import LibraryConfig, RecipeConfig, SeedsConfig
 from convergence.models.outputs import tensor_of
 from convergence.models.seeds import labels, named
-from convergence.models.side_by_side import one_thread, train_ahead
+from convergence.models.side_by_side import train_ahead
 from convergence.models.training import Images, TrainingRun, checkpoint_steps, steps_per_epoch, train
 from convergence.models.training_folder import Checkpoint, checkpoint_file
 from convergence.stimuli.load import load
@@ -25,6 +25,7 @@ from convergence.stimuli.options import DatasetConfig
 from convergence.system import cores
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
+from convergence.system.threads import one_thread
 
 VERSION = 4  # of recipes, training and its files: raise it whenever the same seeds give others
 _LONG = 100  # steps for which it is worth to start a process

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from convergence.system.process import hand_down
+
 # Of glibc's malloc.h: the option's number, its value, and the variable that sets it when a process starts.
 _MMAP_THRESHOLD, _MMAP_MAX = -3, -4
 _SETTINGS = (
@@ -47,7 +49,7 @@ def keep_memory() -> bool:
     own = [name for _, _, name in _SETTINGS if name in os.environ]
     if own:
         return all(os.environ.get(name) == str(value) for _, value, name in _SETTINGS)
-    os.environ.update({name: str(value) for _, value, name in _SETTINGS})  # for workers and launched jobs
+    hand_down({name: str(value) for _, value, name in _SETTINGS})
     return _mallopt(*((option, value) for option, value, _ in _SETTINGS))
 
 

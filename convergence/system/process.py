@@ -1,6 +1,7 @@
 """The state that belongs to the whole process, in one place: its environment, its arguments, whether it shows progress.
 
-Whoever changes such state does it here, and where it can be, for a while only. Elsewhere nothing of it is written.
+Whoever changes such state does it here, and where it can be, for a while only. Elsewhere nothing of it is written;
+only torch's threads stand in ``threads.py``, since this is loaded before torch.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -22,6 +23,25 @@ def prepare() -> None:
     slower.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def hand_down(settings: Mapping[str, str]) -> None:
+    """Set variables of the environment, for workers and launched jobs."""
+    os.environ.update(settings)
+
+
+@contextmanager
+def variable(name: str, value: str) -> Iterator[None]:
+    """Within it, a variable of the environment has this value, for the processes that are started too."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from convergence.system.errors import UserError
+from convergence.system.process import variable
 
 TYPED_IN = "CONVERGENCE_TYPED_IN"  # environment: where the command was typed, for processes that work elsewhere
 _SPEC = re.compile(r"(?P<place>.+):(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)", re.DOTALL)
@@ -34,15 +35,8 @@ _roots: list[Path] = []  # folders that hold users' code
 @contextmanager
 def typed_here() -> Iterator[None]:
     """Within it, relative paths mean the directory that the process is in now, for its workers too."""
-    before = os.environ.get(TYPED_IN)
-    os.environ[TYPED_IN] = os.getcwd()
-    try:
+    with variable(TYPED_IN, os.getcwd()):
         yield
-    finally:
-        if before is None:
-            del os.environ[TYPED_IN]
-        else:
-            os.environ[TYPED_IN] = before
 
 
 def absolute(path: str | Path) -> Path:
