@@ -157,13 +157,22 @@ def _module(place: str, spec: str, what: str) -> ModuleType:
     if path.parent not in _roots:
         _roots.append(path.parent)
     try:
-        module = _run(path, key in _loaded) if place.endswith(".py") else importlib.import_module(place)
+        again = key in _loaded
+        module = _run(path, again) if place.endswith(".py") else _by_name(place, path, again)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
         raise UserError(f"{what}={spec}: {path.name} cannot be run ({reason(error)}).") from error
     _loaded[key] = (version, module)
     return module
+
+
+def _by_name(name: str, path: Path, again: bool) -> ModuleType:
+    """A module by its dotted name, anew with what lies beside it if it has changed."""
+    if again and _is_users(path):
+        _forget_others(path.parent, again)
+        importlib.invalidate_caches()
+    return importlib.import_module(name)
 
 
 def _run(path: Path, again: bool) -> ModuleType:

@@ -84,6 +84,18 @@ def test_modules_are_found_by_their_dotted_name(tmp_path, monkeypatch):
     assert user_code.load("torch.nn:Linear", "model.factory").__name__ == "Linear"
 
 
+def test_a_module_of_a_dotted_name_is_imported_anew_when_it_or_what_lies_beside_it_changes(tmp_path, monkeypatch):
+    folder = tmp_path / "lab_that_changes"
+    write(folder, __init__="", parts="WIDTH = 7", nets="from .parts import WIDTH\ndef net(): return WIDTH")
+    monkeypatch.chdir(tmp_path)
+    first = user_code.load("lab_that_changes.nets:net", "model.factory")
+    assert user_code.load("lab_that_changes.nets:net", "model.factory") is first
+    write(folder, parts="WIDTH = 7 + 70")
+    assert user_code.load("lab_that_changes.nets:net", "model.factory")() == 77
+    write(folder, nets="def net(): return 'other'")
+    assert user_code.load("lab_that_changes.nets:net", "model.factory")() == "other"
+
+
 def test_the_fingerprint_follows_the_source_and_what_it_imports_from_its_folder(tmp_path):
     def mark(folder: str, nets: str, parts: str, other: str = "") -> str:
         write(tmp_path / folder, nets=nets, parts=parts, other=other)
