@@ -109,6 +109,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename and _is_users(Path(error.filename)):
         return f"{Path(error.filename).name}:{error.lineno}: {type(error).__name__}: {error.msg}"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if _is_users(Path(f.filename))]
+    # What was named in an installed package is a user's as well, but where their own file calls it, that counts.
+    frames = [f for f in frames if not _installed_in(Path(f.filename))] or frames
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}: {text}" if frames else text
 
 
@@ -290,8 +292,9 @@ def _public(found: Any) -> list[str]:
 
 
 def _is_users(file: Path) -> bool:
-    for root in _roots:
-        if file.is_relative_to(root):
-            installed = [place for place in _INSTALLED if file.is_relative_to(place)]
-            return not installed or any(root.is_relative_to(place) for place in installed)
-    return False
+    root, installed = next((root for root in _roots if file.is_relative_to(root)), None), _installed_in(file)
+    return root is not None and (not installed or any(root.is_relative_to(place) for place in installed))
+
+
+def _installed_in(file: Path) -> list[Path]:
+    return [place for place in _INSTALLED if file.is_relative_to(place)]

@@ -21,6 +21,9 @@ def _unchanged_path() -> Iterator[None]:
     sys.path[:] = before
 
 
+CALLING = "import torch\n\ndef net():\n    return torch.nn.Linear(2, 2)(torch.zeros(1, 3))\n"
+
+
 def write(folder: Path, **files: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -82,6 +85,14 @@ def test_modules_are_found_by_their_dotted_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert user_code.load("lab_of_mine.nets:net", "model.factory")() == 7
     assert user_code.load("torch.nn:Linear", "model.factory").__name__ == "Linear"
+
+
+def test_an_error_in_an_installed_module_is_told_by_the_line_of_the_users_file_that_calls_it(tmp_path):
+    user_code.load("torch.nn:Linear", "model.factory")  # named, it counts as a user's
+    net = user_code.load(f"{write(tmp_path, nets=CALLING)}/nets.py:net", "model.factory")
+    with pytest.raises(RuntimeError) as caught:
+        net()
+    assert user_code.reason(caught.value).startswith("nets.py:4: RuntimeError: ")
 
 
 def test_a_module_of_a_dotted_name_is_imported_anew_when_it_or_what_lies_beside_it_changes(tmp_path, monkeypatch):
