@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +15,8 @@ from convergence.alignment.metrics.catalogue import MEASURES, find
 from convergence.alignment.moments.accumulate import Pair
 from convergence.alignment.request import Request
 from convergence.alignment.responses import held_out
+from convergence.alignment.stacks import batches
 
-T = TypeVar("T")
 _TOGETHER = 2**20  # pairs of stimuli that are compared together, of all pairs of layers and draws
 
 
@@ -112,13 +112,9 @@ def _values(
         room = max(1, _TOGETHER // len(responses_x[a]) ** 2)  # pairs of layers
         few = min(len(partners), max(1, math.isqrt(room)))
         scores = []
-        for some in _batches([None, *orders], max(1, room // few)):
+        for some in batches([None, *orders], max(1, room // few)):
             reordered = [x if order is None else steps.reorder(x, order) for order in some]
-            parts = [steps.compare(reordered, [y[b] for b in mine]) for mine in _batches(partners, few)]
+            parts = [steps.compare(reordered, [y[b] for b in mine]) for mine in batches(partners, few)]
             scores.append(torch.cat(parts, dim=1))
         found |= dict(zip(((a, b) for b in partners), torch.cat(scores).T.tolist(), strict=True))
     return found
-
-
-def _batches(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (things[first : first + size] for first in range(0, len(things), size))

@@ -19,14 +19,7 @@ from convergence.experiment.status import LOCK
 from convergence.results import table as results
 from convergence.system.claims import only_one
 from tests.support.command import begin, command
-
-SMALL = [
-    "dataset=digits",
-    "dataset.stimuli=200",
-    "dataset.train_images=256",
-    "model.training.epochs=1",
-    "model.layers=[conv1,layer3.conv*,fc]",
-]
+from tests.support.recipes import SMALL_RUN
 
 
 def started(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -43,7 +36,7 @@ def rows(place: Path) -> pd.DataFrame:
 def test_a_run_ends_with_figures_results_and_a_manifest_and_a_second_has_nothing_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = started("run", *SMALL, f"output={tmp_path}", cwd=tmp_path)
+    first = started("run", *SMALL_RUN, f"output={tmp_path}", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert "held-out score" in first.stdout
     assert max(map(len, first.stdout.split("results ")[0].splitlines())) <= 80
@@ -58,7 +51,7 @@ def test_a_run_ends_with_figures_results_and_a_manifest_and_a_second_has_nothing
     assert len(trained) == 5 * 2 * (16 * 3 + 6)  # 4 × 4 layers, of which 6 pairs have equal widths
     assert trained.source_accuracy.notna().all()
     assert json.loads((folder / "manifest.json").read_text())["stimuli"][0]["count"] == 200
-    assert cli.main(["run", *SMALL, f"output={tmp_path}", "batch_size=64", "figures=false"]) == 0
+    assert cli.main(["run", *SMALL_RUN, f"output={tmp_path}", "batch_size=64", "figures=false"]) == 0
     assert "nothing to do" in capsys.readouterr().err
     assert cli.main(["figure", str(folder)]) == 0
     assert "depth_profile.png" in capsys.readouterr().out
@@ -77,7 +70,7 @@ def test_a_broken_shard_is_computed_again_across_architectures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     against = ["model@against=tiny_vgg", "against.training.epochs=1", "model.seeds.init=[0]", "against.seeds.init=[0]"]
-    words = ["run", *SMALL, f"output={tmp_path}", "metric=procrustes", "figures=false", *against]
+    words = ["run", *SMALL_RUN, f"output={tmp_path}", "metric=procrustes", "figures=false", *against]
     assert cli.main(words) == 0
     before = rows(tmp_path)
     assert set(before.source_model) == {"tiny_resnet", "tiny_vgg"}
@@ -91,7 +84,7 @@ def test_a_broken_shard_is_computed_again_across_architectures(
 
 @pytest.mark.slow
 def test_a_run_waits_for_another_one_in_its_folder(tmp_path: Path) -> None:
-    words = [*SMALL, "metric=procrustes", "figures=false", f"output={tmp_path}"]
+    words = [*SMALL_RUN, "metric=procrustes", "figures=false", f"output={tmp_path}"]
     folder = run_folder(compose(words))
     with only_one(folder / LOCK, ""):
         second = begin("run", *words)
@@ -103,7 +96,7 @@ def test_a_run_waits_for_another_one_in_its_folder(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_one_sentence(tmp_path: Path) -> None:
-    process = begin("run", *SMALL, "model.training.epochs=200", f"output={tmp_path}")
+    process = begin("run", *SMALL_RUN, "model.training.epochs=200", f"output={tmp_path}")
     process.until(lambda: list(tmp_path.rglob("step-0000001.safetensors")))
     process.send_signal(signal.SIGINT)
     done = process.finish()
@@ -124,7 +117,7 @@ def test_flags_of_hydra_stand_before_or_after_the_command(
 @pytest.mark.slow
 def test_a_failing_job_does_not_end_a_sweep(tmp_path: Path) -> None:
     words = ["--multirun", "dataset.stimuli=5,100", "model.layers=[conv1]", "metric=procrustes", "figures=false"]
-    done = command("run", *SMALL, f"output={tmp_path}", *words)
+    done = command("run", *SMALL_RUN, f"output={tmp_path}", *words)
     assert done.returncode == 1
     assert "5 stimuli are too few for 5 folds" in done.stderr
     assert "1 of the sweep's jobs failed: " in done.stderr

@@ -11,14 +11,7 @@ from convergence.commands import main as cli
 from convergence.experiment.compose import compose
 from convergence.system.errors import UserError
 from convergence.system.options import check
-
-SMALL = [
-    "dataset=digits",
-    "dataset.stimuli=200",
-    "dataset.train_images=256",
-    "model.training.epochs=1",
-    "model.layers=[conv1,layer3.conv*,fc]",
-]
+from tests.support.recipes import SMALL_RUN
 
 
 @pytest.mark.parametrize(
@@ -128,7 +121,7 @@ def test_debug_shows_the_traceback_however_it_is_spelt(spelling: str) -> None:
 def test_what_the_second_model_lacks_is_said_before_the_first_is_trained(
     words: list[str], sentence: str, axis: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["run", *SMALL, f"axis={axis}", f"output={tmp_path}", f"cache={tmp_path}/cache", *words]) == 1
+    assert cli.main(["run", *SMALL_RUN, f"axis={axis}", f"output={tmp_path}", f"cache={tmp_path}/cache", *words]) == 1
     assert sentence in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.safetensors"))
 

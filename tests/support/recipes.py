@@ -13,6 +13,15 @@ from convergence.stimuli.options import ShapesConfig
 
 SMALL = ShapesConfig(size=16, stimuli=64, train_images=256)
 
+# Words of a run that takes seconds.
+SMALL_RUN = [
+    "dataset=digits",
+    "dataset.stimuli=200",
+    "dataset.train_images=256",
+    "model.training.epochs=1",
+    "model.layers=[conv1,layer3.conv*,fc]",
+]
+
 
 def recipe(**options: object) -> RecipeConfig:
     training = TrainingConfig(epochs=2, batch_size=64, early_checkpoints=2, learning_rate=0.05)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,7 @@ from convergence.alignment.engine import Block, Tile, evaluate, in_order
 from convergence.alignment.metrics.metric import HeldOut, Metric, Training
 from convergence.alignment.moments.accumulate import Pair, Permuted, Representation
 from convergence.alignment.request import Request
+from convergence.alignment.stacks import batches
 
 _BYTES = 8  # of a float64
 _JOB_BYTES = 2**24  # of the cross scatters that one job works on
@@ -102,15 +103,11 @@ def _run(request: Request, jobs: list[_Job], pool: Executor | None) -> None:
             advance(job.steps)
 
 
-def _batches(draws: range, size: int) -> Iterator[range]:
-    return (draws[first : first + size] for first in range(0, len(draws), size))
-
-
 def _shuffle(request: Request, tile: Tile, permuted: Permuted, size: int, pool: Executor | None) -> None:
     """All draws of the shuffle null, ``size`` of them to a pass over the stimuli."""
     fold, null = request.fold, request.null
     samples = sum(tile.moments.counts) // len(fold)  # of a stimulus
-    for draws in _batches(range(null.draws), size):
+    for draws in batches(range(null.draws), size):
         orders = [nulls.permutation(fold, null.seed, draw) for draw in draws]
         cross = permuted.cross(orders, pool)
         beside = [part[tile.held].to(tile.device) for part in variants.beside(fold, orders, samples)]
@@ -119,7 +116,7 @@ def _shuffle(request: Request, tile: Tile, permuted: Permuted, size: int, pool: 
             products = [cross[pair] for pair in block.pairs]
             most = max(1, _JOB_BYTES // (_BYTES * len(products) * products[0][:, 0].numel()))
             least = -(-len(draws) // _PIECES) if block.work > _JOB_WORK else len(draws)
-            for some in _batches(draws, max(1, min(most, least))):
+            for some in batches(draws, max(1, min(most, least))):
                 its = slice(some.start - draws.start, some.stop - draws.start)
                 one, other = (part[:, its] for part in beside)
                 make = partial(variants.shuffled, tile, block, [parts[:, its] for parts in products], (one, other))
@@ -132,7 +129,7 @@ def _shuffle(request: Request, tile: Tile, permuted: Permuted, size: int, pool: 
 def _rotate(request: Request, tile: Tile, size: int, pool: Executor | None) -> None:
     """All draws of the rotation null, at most ``size`` at a time, of the metrics that a rotation changes."""
     null, directions = request.null, request.directions
-    for draws in _batches(range(null.draws), size):
+    for draws in batches(range(null.draws), size):
         jobs = []
         sources = [side for side, turned in ((tile.x, "x->y"), (tile.y, "y->x")) if turned in directions]
         stacks = list(dict.fromkeys(stack for side in sources for stack, _ in side.values()))
