@@ -185,19 +185,12 @@ def test_jobs_out_of_time_or_on_a_node_that_goes_down_are_queued_again(
         until(lambda: len(slurm.jobs()) == 2)
         late, other = slurm.jobs()
         slurm.ask("scancel", "--signal=USR2", late)  # as SLURM does before the time is over
-        until(lambda: slurm.jobs().get(late) == "PENDING")
+        until(lambda: slurm.restarts(late) == 1)
         node = slurm.ask("squeue", "--noheader", f"--jobs={other}", "--format=%N").strip()
         slurm.ask("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
-        until(lambda: slurm.jobs().get(other) == "PENDING")
+        until(lambda: slurm.restarts(other) == 1)
         before = written(sweep)
     try:
-        # SLURM lets a requeued job wait for two minutes, maybe only from after it is told to be pending: an earlier
-        # start that is asked for once can be lost. In the second in which it ended it could not begin.
-        end = time.monotonic() + _WAIT
-        while process.poll() is None and time.monotonic() < end:
-            for job in (job for job, state in slurm.jobs().items() if state == "PENDING"):
-                slurm.ask("scontrol", "update", f"jobid={job}", "starttime=now+3")
-            time.sleep(6)
         code, errors = sweep.finish(process)  # on the node that is left
     finally:
         slurm.ask("scontrol", "update", f"nodename={node}", "state=resume")

@@ -1,4 +1,4 @@
-"""A SLURM of two nodes on loopback, for tests: its own folder, no systemd, nothing left behind."""
+"""A SLURM of two nodes of a core each on loopback, for tests: its own folder, no systemd, nothing left behind."""
 
 from __future__ import annotations
 
@@ -41,12 +41,14 @@ class Slurm:
         host = socket.gethostname().split(".")[0]
         ports = _free_ports(4)
         self.folder.mkdir(parents=True, exist_ok=True)
+        # A job that is queued again may begin once its credential is over, by default after two minutes.
         (self.folder / "slurm.conf").write_text(
             f"""ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 SlurmUser=root
 AuthType=auth/none
+AuthInfo=cred_expire=5
 CredType=cred/none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -55,7 +57,7 @@ SelectTypeParameters=CR_Core
 SchedulerParameters=batch_sched_delay=0,sched_interval=1
 MpiDefault=none
 KillWait=5
-ReturnToService=2
+ReturnToService=1
 StateSaveLocation={self.folder}/state
 SlurmdSpoolDir={self.folder}/spool-%n
 SlurmctldPidFile={self.folder}/slurmctld.pid
@@ -64,7 +66,7 @@ SlurmctldLogFile={self.folder}/slurmctld.log
 SlurmdLogFile={self.folder}/slurmd-%n.log
 """
             + "".join(
-                f"NodeName=n{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[i]} CPUs=2 RealMemory=8000\n"
+                f"NodeName=n{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[i]} CPUs=1 RealMemory=8000\n"
                 for i in (1, 2)
             )
             + "PartitionName=all Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP\n"
@@ -90,6 +92,10 @@ SlurmdLogFile={self.folder}/slurmd-%n.log
         """Job → state, of all that wait or run."""
         lines = self.ask("squeue", "--noheader", "--array", "--format=%i %T").splitlines()
         return dict(line.split() for line in lines)
+
+    def restarts(self, job: str) -> int:
+        """How often it was queued again."""
+        return int(self.ask("scontrol", "show", "job", job).split("Restarts=")[1].split()[0])
 
     def stop(self) -> None:
         """End all jobs, then the daemons by their pid files, and wait until they are gone."""
