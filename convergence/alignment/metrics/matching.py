@@ -46,22 +46,13 @@ def transport(correlation: NDArray[np.float64]) -> Plan:
     n_x, n_y = correlation.shape
     if n_x == n_y or not correlation.size:
         return assignment(correlation)
-    if n_x < n_y:  # the solver is up to four times faster with the repeated units as columns
-        rows, columns, masses = transport(correlation.T)
-        return columns, rows, masses
-    common = lcm(n_x, n_y)
-    if common <= 2 * max(n_x, n_y):
-        # Split each unit into common/N equal parts: the plan is an assignment of the parts, to the last digit.
-        parts = np.repeat(np.repeat(correlation, common // n_x, axis=0), common // n_y, axis=1)
-        rows, columns, masses = assignment(parts)
-        rows, columns = rows // (common // n_x), columns // (common // n_y)
-        return rows, columns, masses
     import ot  # needed only where a plan is not an assignment
 
-    uniform = [np.full(n, 1 / n) for n in correlation.shape]
-    plan = ot.emd(*uniform, 1 - correlation.round(ROUNDED), numItermax=10_000_000)
+    common = lcm(n_x, n_y)  # in its parts all masses are whole numbers, which the solver adds without rounding
+    masses = [np.full(n, common / n) for n in correlation.shape]
+    plan = ot.emd(*masses, 1 - correlation.round(ROUNDED), numItermax=10_000_000)
     rows, columns = np.nonzero(plan)
-    return rows, columns, plan[rows, columns]
+    return rows, columns, plan[rows, columns] / common
 
 
 @dataclass(frozen=True)
