@@ -26,8 +26,7 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     assert isinstance(config.axis, DepthConfig)
     images = held_out(config)
     counts = _counts(config, len(images))  # said before anything is trained
-    sides = [config.model] if config.against is None else [config.model, config.against]
-    groups = models.of_sides(sides, config.dataset, folder=folder, device=device)
+    groups = models.of_sides(config.sides, config.dataset, folder=folder, device=device)
     trained = pairs_of([[run[-1] for run in group] for group in groups])
     if not trained:
         raise nothing_to_compare(config)
@@ -35,7 +34,9 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     # Recordings have no untrained state, and stand beside the untrained networks as they are.
     states = [network for pair in trained for network in pair if not isinstance(network, Recording)]
     if config.axis.untrained and not all(network.is_untrained for network in states):
-        before = [models.untrained(side, group, config.dataset) for side, group in zip(sides, groups, strict=True)]
+        before = [
+            models.untrained(side, group, config.dataset) for side, group in zip(config.sides, groups, strict=True)
+        ]
         named.append(("untrained", pairs_of(before)))
     whole = [
         compare(f"{name}-{i:03d}", [x], [y], [(0, 0)], config.axis.pairs, images)

@@ -38,12 +38,11 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
         config.dataset, device, split_of(config), lambda count: folds.assign(count, metric.folds, metric.seed)
     )
     check_folds(config.metric, len(images))
-    sides = [config.model] if config.against is None else [config.model, config.against]
-    groups = models.of_sides(sides, config.dataset, folder=folder, device=device)
+    groups = models.of_sides(config.sides, config.dataset, folder=folder, device=device)
     named = {"trained": [[run[-1] for run in group] for group in groups]}
     if axis.untrained:
         named["untrained"] = [
-            models.untrained(side, group, config.dataset) for side, group in zip(sides, groups, strict=True)
+            models.untrained(side, group, config.dataset) for side, group in zip(config.sides, groups, strict=True)
         ]
     shifts = [(name, tuple(levels)) for name, levels in groupby(shifted, key=lambda condition: condition.name)]
     comparisons = []

@@ -65,3 +65,8 @@ class Experiment:
     dataset: DatasetConfig = MISSING
     axis: AxisConfig = MISSING
     null: NullConfig = field(default_factory=NullConfig)
+
+    @property
+    def sides(self) -> list[ModelConfig]:
+        """``model``, and ``against`` if there is one."""
+        return [self.model] if self.against is None else [self.model, self.against]

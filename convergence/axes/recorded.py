@@ -22,12 +22,12 @@ _log = logging.getLogger("convergence")
 
 def recorded(config: Experiment) -> list[ArraysConfig]:
     """The sides that are recordings."""
-    return [side for side in (config.model, config.against) if isinstance(side, ArraysConfig)]
+    return [side for side in config.sides if isinstance(side, ArraysConfig)]
 
 
 def without_images(config: Experiment) -> bool:
     """Whether recordings are compared with recordings alone, so that no data set is needed."""
-    return isinstance(config.model, ArraysConfig) and isinstance(config.against, ArraysConfig | None)
+    return len(recorded(config)) == len(config.sides)
 
 
 def refuse(config: Experiment, why: str) -> None:

@@ -8,5 +8,4 @@ from convergence.models.options import is_trained_here
 
 def split_of(config: Experiment) -> str:
     """The split "test" where networks are trained on the very data set that they are compared on, else "all"."""
-    sides = [side for side in (config.model, config.against) if side is not None]
-    return "test" if any(map(is_trained_here, sides)) else "all"
+    return "test" if any(map(is_trained_here, config.sides)) else "all"

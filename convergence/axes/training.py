@@ -38,8 +38,7 @@ def plan(config: Experiment, *, folder: Path, device: torch.device) -> list[Comp
     assert isinstance(axis, TrainingAxisConfig)
     refuse(config, "a recording has no checkpoints")
     images = held_out(config)
-    sides = [config.model] if config.against is None else [config.model, config.against]
-    found = models.of_sides(sides, config.dataset, folder=folder, device=device, from_start=True)
+    found = models.of_sides(config.sides, config.dataset, folder=folder, device=device, from_start=True)
     unit = _unit([run for group in found for run in group])
     groups = [[{float(getattr(n, unit)): n for n in run} for run in group] for group in found]
     runs = [run for group in groups for run in group]

@@ -24,7 +24,7 @@ _Pair = tuple[ModelConfig, ModelConfig]
 
 def of(config: Config) -> PopulationConfig | None:
     """The population of a config, None if it names its networks singly."""
-    return next((side for side in (config.model, config.against) if isinstance(side, PopulationConfig)), None)
+    return next((side for side in config.sides if isinstance(side, PopulationConfig)), None)
 
 
 def units(config: Config) -> list[Config]:

@@ -27,7 +27,7 @@ from tests.support.recipes import SMALL_RUN
         (["run", "metric.folds=x"], "metric.folds=x: Value 'x' of type 'str' could not be converted to Integer."),
         (
             ["run", "metric.names=[svcca]"],
-            "there is no metric 'svcca'; choose from linear, procrustes, permutation, soft_matching, partial_",
+            "there is no metric 'svcca'; did you mean cca? All of them: linear, procrustes, permutation, soft_",
         ),
         (["run", "model.training.optimizer=foo"], "optimizer=foo: Invalid value 'foo', expected one of [sgd, adamw]"),
         (["run", "dataset.stimuli=7"], "7 stimuli are too few for 5 folds"),

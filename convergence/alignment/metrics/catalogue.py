@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
@@ -11,7 +10,7 @@ from typing import Any
 from convergence.alignment import metrics as _folder
 from convergence.alignment.metrics.metric import Freedom, Metric
 from convergence.system import user_code
-from convergence.system.errors import UserError
+from convergence.system.errors import UserError, nearest
 
 
 def _gathered() -> dict[str, Metric]:
@@ -50,10 +49,8 @@ def resolve(metrics: Sequence[str | Callable[..., Any]], what: str = "metric.nam
             found[one] = MEASURES[one]
             continue
         if isinstance(one, str) and ":" not in one:
-            near = difflib.get_close_matches(one, MEASURES, n=1, cutoff=0.6)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            there = f"choose from {', '.join(MEASURES)}, or give FILE.py:NAME."
-            raise UserError(f"{what}: there is no metric '{one}'; {there}{hint}")
+            known = nearest(one, list(MEASURES))
+            raise UserError(f"{what}: there is no metric '{one}'; {known} One of your own: FILE.py:NAME.")
         call = user_code.load(one, what) if isinstance(one, str) else one
         name = one.rpartition(":")[2] if isinstance(one, str) else getattr(one, "__name__", type(one).__name__)
         if not callable(call):
