@@ -93,7 +93,7 @@ class _Call:
         where = f"metric {self.metric.name} on {self.pair[0]} × {self.pair[1]}, fold {self.fold}"
         try:
             value = self.metric.call(source[0].clone(), target[0].clone(), source[1].clone(), target[1].clone())
-        except Exception as error:
+        except user_code.FAILURES as error:
             raise UserError(f"{where}: {user_code.reason(error)}.") from error
         if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
             value = value.item()

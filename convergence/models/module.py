@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from convergence.models.architecture import Architecture, normalisation
 from convergence.models.images import common_size, sample
@@ -88,7 +89,7 @@ def _create(config: ModuleConfig, factory: Callable[..., Any], classes: int | No
         more[_CLASSES] = classes
     try:
         made = factory(**config.arguments, **more)
-    except Exception as error:
+    except user_code.FAILURES as error:
         raise UserError(
             f"model.factory={config.factory} raised an error ({user_code.reason(error)}); model.arguments are "
             f"{config.arguments or 'none'}."
@@ -96,6 +97,12 @@ def _create(config: ModuleConfig, factory: Callable[..., Any], classes: int | No
     if not isinstance(made, nn.Module):
         raise UserError(
             f"model.factory={config.factory} returned an object of type {type(made).__name__}, not an nn.Module."
+        )
+    lazy = next((n for n, m in made.named_modules() if isinstance(m, LazyModuleMixin)), None)
+    if lazy is not None:
+        raise UserError(
+            f"model.factory={config.factory} returned a network whose {lazy} gets its weights at the first forward "
+            "pass: send an input through the network in the factory."
         )
     return made.float()
 
@@ -112,7 +119,7 @@ def _check(config: ModuleConfig, model: nn.Module, example: Tensor) -> None:
     try:
         with torch.inference_mode():
             model(example)
-    except Exception as error:
+    except user_code.FAILURES as error:
         shape = " × ".join(map(str, example.shape))
         raise UserError(
             f"{config.name} (model.factory={config.factory}) does not take an input of {shape} "
@@ -158,7 +165,7 @@ class OwnPreprocess(Preprocess):
     def _one(self, function: Callable[..., Any], stimuli: Stimuli, i: int) -> Tensor:
         try:
             made = function(stimuli.image(i))
-        except Exception as error:
+        except user_code.FAILURES as error:
             raise UserError(
                 f"model.preprocess={self.spec} failed at {stimuli.ids[i]} ({user_code.reason(error)})."
             ) from error

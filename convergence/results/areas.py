@@ -49,7 +49,7 @@ def best_layers(table: pd.DataFrame) -> pd.DataFrame:
                     "score": means.max(),
                     "spread": best.groupby(over).score.mean().std(),
                     "corrected": best.score_corrected.mean(),
-                    "ceiling": best.target_reliability.mean() ** 0.5,
+                    "ceiling": max(best.target_reliability.mean(), 0) ** 0.5,  # of noise alone it is below 0 by chance
                 }
             )
     columns = [*_KEYS, "target_layer", "source_layer", "score", "spread", "corrected", "ceiling"]

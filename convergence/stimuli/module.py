@@ -202,7 +202,7 @@ def _called(call: Callable[[], Any], what: str) -> Any:
         return call()
     except UserError:
         raise
-    except Exception as error:
+    except user_code.FAILURES as error:
         raise UserError(f"{what} fails ({user_code.reason(error)}).") from error
 
 

@@ -26,6 +26,7 @@ from convergence.system.errors import UserError
 from convergence.system.process import variable
 
 TYPED_IN = "CONVERGENCE_TYPED_IN"  # environment: where the command was typed, for processes that work elsewhere
+FAILURES = (Exception, SystemExit)  # how a user's code may end: argparse in it leaves the program
 _SPEC = re.compile(r"(?P<place>.+):(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)", re.DOTALL)
 _INSTALLED = tuple(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib"))
 _loaded: dict[str, tuple[str, ModuleType]] = {}  # by place: the fingerprint that it was loaded with
@@ -158,12 +159,15 @@ def _module(place: str, spec: str, what: str) -> ModuleType:
         return _loaded[key][1]
     if path.parent not in _roots:
         _roots.append(path.parent)
+    from convergence.system import torchvision_ops  # loads torch, which reading a spec does without
+
+    torchvision_ops.ensure()  # most users' code imports torchvision
     try:
         again = key in _loaded
         module = _run(path, again) if place.endswith(".py") else _by_name(place, path, again)
     except UserError:
         raise
-    except (Exception, SystemExit) as error:
+    except FAILURES as error:
         raise UserError(f"{what}={spec}: {path.name} cannot be run ({reason(error)}).") from error
     _loaded[key] = (version, module)
     return module

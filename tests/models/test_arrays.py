@@ -68,6 +68,14 @@ def mat_73(path: Path) -> None:
         handle.write(header)
 
 
+def mat_sparse(path: Path) -> None:
+    """Spike counts are mostly zero."""
+    from scipy.io import savemat
+    from scipy.sparse import csc_matrix
+
+    savemat(path, {"V4": csc_matrix(V4), "IT": IT, "image_id": np.array(IDS, dtype=object)[:, None]})
+
+
 def safetensors(path: Path) -> None:
     save_file({name: a.copy() for name, a in AREAS.items()}, path, metadata={"stimulus_ids": json.dumps(IDS)})
 
@@ -76,7 +84,10 @@ def netcdf(path: Path) -> None:
     xarray = pytest.importorskip("xarray")
     if not any(importlib.util.find_spec(name) for name in ("h5netcdf", "netCDF4")):
         pytest.skip("xarray has no engine for NetCDF 4 here")
-    content = {"V4": (("neuroid", "presentation"), V4.T), "IT": (("repetition", "presentation", "neuron"), IT)}
+    content = {
+        "V4": (("neuroid", "presentation", "time_bin"), V4.T[:, :, None]),
+        "IT": (("repetition", "presentation", "neuron"), IT),
+    }
     xarray.Dataset(content, coords={"stimulus_id": ("presentation", IDS)}).to_netcdf(path)
 
 
@@ -93,6 +104,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "m.hdf5": hdf5,
     "m.mat": mat,
     "m73.mat": mat_73,
+    "sparse.mat": mat_sparse,
     "m.safetensors": safetensors,
     "m.nc": netcdf,
     "m": folder,
@@ -127,6 +139,11 @@ def by_column(path: Path) -> None:
     pd.DataFrame(V4, columns=list("abcde")).assign(stimulus_id=IDS).to_parquet(path)
 
 
+def by_numbers_of_images(path: Path) -> None:
+    frame = pd.DataFrame(V4, columns=list("abcde")).assign(stimulus_id=IDS, image_id=range(12))
+    frame.to_parquet(path)
+
+
 def by_index(path: Path) -> None:
     pd.DataFrame(V4, columns=list("abcde"), index=IDS).to_parquet(path)
 
@@ -137,13 +154,18 @@ def npy_beside_its_ids(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("write", "ending", "beside"),
-    [(by_column, ".parquet", False), (by_index, ".parquet", False), (npy_beside_its_ids, ".npy", True)],
+    [
+        (by_column, ".parquet", False),
+        (by_index, ".parquet", False),
+        (by_numbers_of_images, ".parquet", False),
+        (npy_beside_its_ids, ".npy", True),
+    ],
 )
 def test_a_file_of_one_layer_gives_it_the_name_of_the_file(
     tmp_path: Path, write: Callable[[Path], None], ending: str, beside: bool
 ) -> None:
     write(tmp_path / f"V4{ending}")
-    (tmp_path / "ids.txt").write_text("\n".join(IDS))
+    (tmp_path / "ids.txt").write_text("\n".join(IDS), encoding="utf-8-sig")  # as Windows writes it
     found = one(str(tmp_path / f"V4{ending}"), stimulus_ids=str(tmp_path / "ids.txt") if beside else None)
     assert list(found.layers) == ["V4"]
     assert found.ids == tuple(IDS)
@@ -172,6 +194,20 @@ def with_hole() -> np.ndarray:
     return array
 
 
+def in_groups(path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as content:
+        for session, ids in (("s1", IDS), ("s2", IDS[::-1])):
+            content[f"{session}/V4"], content[f"{session}/stimulus_ids"] = V4, ids
+
+
+def in_time(path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    content = {"V4": (("presentation", "neuroid", "time_bin"), np.zeros((12, 5, 3)))}
+    xarray.Dataset(content, coords={"stimulus_id": ("presentation", IDS)}).to_netcdf(path)
+
+
 class _Trap:
     def __reduce__(self) -> tuple:
         return (open, (str(Path(__file__).with_name("must-not-exist")), "w"))
@@ -188,6 +224,11 @@ WRONG: dict[str, tuple[str, Callable[[Path], None], list[str]]] = {
     ),
     "infinity": ("m.npz", arrays(V4=np.full((12, 2), np.inf)), ["'V4'", "stimulus 0"]),
     "text": ("m.npz", arrays(V4=np.full((12, 2), "x")), ["'V4'", "no numbers"]),
+    "complex numbers": ("m.npz", arrays(V4=V4 + 1j), ["'V4'", "complex numbers"]),
+    "ids by another name": ("m.npz", arrays(V4=V4, names=IDS), ["'names'", "call it stimulus_ids"]),
+    "ids as objects": ("m.npz", arrays(V4=V4, stimulus_ids=np.array(IDS, dtype=object)), ["ids.astype(str)"]),
+    "two orders of stimuli": ("m.h5", in_groups, ["ids that differ"]),
+    "bins of time": ("m.nc", in_time, ["'V4'", "(presentation, neuroid, time_bin)", "repetition"]),
     "different stimuli": ("m.npz", arrays(V4=V4, IT=IT[:, :9]), ["V4 12", "IT 9"]),
     "fewer ids": ("m.npz", arrays(V4=V4, stimulus_ids=IDS[:5]), ["'V4'", "12 stimuli", "5 stimulus_ids"]),
     "an id twice": ("m.npz", arrays(V4=V4, stimulus_ids=[*IDS[:-1], IDS[0]]), ["im00.png", "twice"]),
@@ -230,12 +271,17 @@ def test_what_can_not_be_scored_is_refused_in_a_sentence_that_says_where(tmp_pat
         ({"files": ["{place}"], "layers": ["V1"]}, "has V4, IT"),
         ({"files": ["{place}"], "image_size": 32}, "model.image_size"),
         ({"files": ["{place}"], "stimulus_ids": "gone.txt"}, "gone.txt"),
+        ({"files": ["{bare}"], "stimulus_ids": "{place}"}, "can't be read as ids"),
     ],
 )
 def test_options_that_name_nothing_are_refused(tmp_path: Path, options: dict[str, Any], word: str) -> None:
     npz(tmp_path / "m.npz")
+    np.save(tmp_path / "bare.npy", V4)
+    places = {"place": tmp_path / "m.npz", "bare": tmp_path / "bare.npy"}
     if isinstance(options["files"], list):
-        options = {**options, "files": [f.format(place=tmp_path / "m.npz") for f in options["files"]]}
+        options = {**options, "files": [f.format(**places) for f in options["files"]]}
+    if "stimulus_ids" in options:
+        options = {**options, "stimulus_ids": options["stimulus_ids"].format(**places)}
     with pytest.raises(UserError, match=word.replace("[", r"\[")):
         recordings(ArraysConfig(**options))
 

@@ -62,6 +62,13 @@ def grey(image):
 
 def as_list(image):
     return [image]
+
+def leaves():
+    import argparse
+    argparse.ArgumentParser().parse_args(["--no-such-flag"])
+
+def lazy():
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(10))
 """
 
 
@@ -187,6 +194,8 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
         r"unexpected keyword argument 'width'; it takes none",
     ),
     "raises": ({"factory": "nets.py:fails"}, r"raised an error \(nets.py:27: RuntimeError: no weights on this disk\)"),
+    "leaves the program": ({"factory": "nets.py:leaves"}, r"raised an error \(nets.py:\d+: SystemExit: 2\)"),
+    "lazy": ({"factory": "nets.py:lazy"}, "whose 0 gets its weights at the first forward pass"),
     "another input": (
         {"factory": "nets.py:Grey"},
         r"does not take an input of 1 × 3 × 16 × 16 \(nets.py:31: RuntimeError: .*model.image_size",

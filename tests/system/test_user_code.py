@@ -40,6 +40,11 @@ def test_a_file_of_the_working_directory_and_of_home_is_found(tmp_path, monkeypa
     assert user_code.load("~/nets.py:net", "model.factory")() == "home"
 
 
+def test_code_imports_torchvision_as_the_program_does(tmp_path):
+    write(tmp_path, nets="from torchvision import transforms\ndef net(): return transforms.ToTensor.__name__")
+    assert user_code.load(f"{tmp_path}/nets.py:net", "model.factory")() == "ToTensor"
+
+
 def test_a_relative_path_means_the_directory_where_the_command_was_typed(tmp_path, monkeypatch):
     write(tmp_path / "typed", nets="def net(): return 'typed'")
     (tmp_path / "elsewhere").mkdir()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import pickle
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def unpickle(path: Path) -> Any:
     for _ in range(_MOST):
         allowed = [*_KEPT, *((_stand_in(name), name) for name in sorted(ignored))]
         try:
-            with torch.serialization.safe_globals(allowed):
+            with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of archives of TorchScript, which are refused here
                 return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             name = _refused(error)

@@ -37,7 +37,9 @@ def _of_one_length(raw: Raw, path: Path) -> dict[str, np.ndarray]:
     """Refuse arrays of other axes, and of different numbers of stimuli."""
     for name, array in raw.arrays.items():
         if array.dtype.kind not in "biuf":
-            raise UserError(f"{path}: '{name}' holds no numbers (type {array.dtype}): leave it out by model.layers.")
+            what = "complex numbers" if array.dtype.kind == "c" else "no numbers"
+            ids = f", or call it {ID_NAMES[0]} if it tells the stimuli" if array.dtype.kind in "US" else ""
+            raise UserError(f"{path}: '{name}' holds {what} (type {array.dtype}): leave it out by model.layers{ids}.")
         if array.ndim not in (2, 3) or 0 in array.shape:
             raise UserError(
                 f"{path}: '{name}' has the shape {array.shape}, not {_WANTED}: reshape it, or leave it out by "

@@ -10,7 +10,8 @@ import numpy as np
 
 from convergence.system.errors import UserError
 
-ID_NAMES = ("stimulus_ids", "stimulus_id")  # how a file may call the ids of its stimuli
+# How a file may call the ids of its stimuli, best first.
+ID_NAMES = ("stimulus_ids", "stimulus_id", "image_ids", "image_id")
 
 
 @dataclass
@@ -27,9 +28,18 @@ class Raw:
     ids: list[str] | None = None
 
     def add(self, name: str, value: np.ndarray) -> None:
-        """A variable of the file: the ids by their name, else a layer."""
+        """A variable of the file: the ids by their name, else a layer.
+
+        Raises
+        ------
+        ValueError
+            If the file has other ids too: which array they belong to is not known.
+        """
         if name.rsplit("/", 1)[-1] in ID_NAMES:
-            self.ids = as_ids(value)
+            ids = as_ids(value)
+            if self.ids not in (None, ids):
+                raise ValueError("it holds ids that differ, and there is room for one order of stimuli in a file")
+            self.ids = ids
         else:
             self.arrays[name] = value
 

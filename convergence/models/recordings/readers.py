@@ -42,7 +42,7 @@ def read(path: Path) -> Raw:
         if "Object arrays" in str(error):
             raise UserError(
                 f"{path} holds Python objects, which are not read as that can run code: save one numerical array of "
-                "(stimuli, units) or (repeats, stimuli, units) per layer."
+                "(stimuli, units) or (repeats, stimuli, units) per layer, and ids as text, ids.astype(str)."
             ) from None
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         if "pickled" in reason:  # what NumPy takes anything for that it does not know
@@ -52,9 +52,12 @@ def read(path: Path) -> Raw:
 
 def ids_in(path: Path) -> list[str]:
     """The ids of a file of its own: ``.npy``, or text with one a line."""
-    if path.suffix.lower() == ".npy":
-        return as_ids(np.load(path, allow_pickle=False))
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        if path.suffix.lower() == ".npy":
+            return as_ids(np.load(path, allow_pickle=False))
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except _BROKEN:
+        raise UserError(f"{path} can't be read as ids: save them as text in UTF-8, one a line.") from None
 
 
 def _folder(path: Path) -> Raw:
@@ -90,14 +93,17 @@ def _parquet(path: Path) -> Raw:
 
     table = pd.read_parquet(path)
     ids: Any = None
-    for name in ID_NAMES:
+    for name in reversed(ID_NAMES):
         if name in table:
             ids = table.pop(name)
     if ids is None and not isinstance(table.index, pd.RangeIndex):
         ids = table.index
     other = [str(name) for name in table if not pd.api.types.is_numeric_dtype(table[name])]
     if other:
-        raise UserError(f"{path}: column '{other[0]}' is no unit's responses, which are numbers: leave it out.")
+        raise UserError(
+            f"{path}: column '{other[0]}' is no unit's responses, which are numbers: leave it out, or call it "
+            "stimulus_id if it tells the stimuli."
+        )
     return Raw({path.stem: table.to_numpy(dtype=float)}, None if ids is None else as_ids(ids))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from convergence.models.recordings.raw import ID_NAMES, Raw, as_ids, needs
+from convergence.system.errors import UserError
 
 _REPEATS = ("rep", "trial")  # how the dimension of the repeats begins
 
@@ -37,7 +38,7 @@ def matlab(path: Path) -> Raw:
     found = Raw()
     for name, value in variables.items():
         if not name.startswith("__"):
-            found.add(name, value)
+            found.add(name, value.toarray() if hasattr(value, "toarray") else value)  # sparse ones are not arrays
     return found
 
 
@@ -75,17 +76,36 @@ def netcdf(path: Path) -> Raw:
         for name, array in content.data_vars.items():
             if str(name) in ID_NAMES:
                 continue
-            if ids is not None and ids.ndim == 1 and ids.dims[0] in array.dims:
-                array = _stimuli_before_units(array, ids.dims[0])
+            stimuli = ids.dims[0] if ids is not None and ids.ndim == 1 else None
+            array = _with_repeats_alone(array, stimuli, path)
+            if stimuli in array.dims:
+                array = _stimuli_before_units(array, stimuli)
             label = path.stem if str(name).startswith("__xarray") else str(name)
             found.arrays[label] = array.values
     return found
 
 
+def _with_repeats_alone(array: Any, stimuli: Any, path: Path) -> Any:
+    """Without dimensions of one place; of more than two dimensions one has to be that of the repeats by its name."""
+    for single in (d for d in array.dims if array.sizes[d] == 1 and d != stimuli):
+        if array.ndim > 2:
+            array = array.isel({single: 0})
+    if array.ndim > 2 and not any(_is_repeats(d) for d in array.dims):
+        raise UserError(
+            f"{path}: '{array.name}' has the dimensions ({', '.join(map(str, array.dims))}), and none is called "
+            "repetition or trial: name that of the repeats so, or save one place of what is neither stimuli nor units."
+        )
+    return array
+
+
+def _is_repeats(dimension: Any) -> bool:
+    return str(dimension).lower().startswith(_REPEATS)
+
+
 def _stimuli_before_units(array: Any, stimuli: Any) -> Any:
     """(repeats, stimuli, units), whatever the order of the dimensions in the file."""
     others = [d for d in array.dims if d != stimuli]
-    others.sort(key=lambda d: not str(d).lower().startswith(_REPEATS))
+    others.sort(key=lambda d: not _is_repeats(d))
     return array.transpose(*others[:-1], stimuli, *others[-1:])
 
 
