@@ -121,7 +121,11 @@ def _state(path: Path, skipped: tuple[str, ...] = ()) -> str:
         for name in sorted(files):
             if not name.startswith("."):
                 place = os.path.join(folder, name)
-                found.append((os.path.relpath(place, path), *_stamp(os.stat(place))))
+                try:
+                    stamp: tuple[Any, ...] = _stamp(os.stat(place))
+                except OSError:  # a link to nowhere
+                    stamp = (_GONE,)
+                found.append((os.path.relpath(place, path), *stamp))
     return digest(found)
 
 

@@ -20,11 +20,17 @@ _COLUMNS = {
     "label": ("label", "class", "category", "target", "class_name", "label_name", "wnid", "synset"),
     "split": ("split", "subset", "fold_name"),
 }
-_READERS: dict[str, Any] = {
-    ".csv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig"),
-    ".tsv": lambda path: pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep="\t"),
-    ".parquet": pd.read_parquet,
-}
+
+
+def _text(path: Path) -> pd.DataFrame:
+    """All as text, parted as the head is: spreadsheets of many countries write semicolons in a .csv."""
+    with open(path, encoding="utf-8-sig") as file:
+        head = file.readline()
+    separator = max("\t,;" if path.suffix.lower() == ".tsv" else ",;\t", key=head.count)
+    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=separator)
+
+
+_READERS: dict[str, Any] = {".csv": _text, ".tsv": _text, ".parquet": pd.read_parquet}
 
 
 def from_table(config: FilesConfig, split: str) -> FileStimuli:
@@ -77,7 +83,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise UserError(f"dataset.table={path}: there is no such file.") from None
     except (OSError, ValueError) as error:  # pandas' and pyarrow's errors are ValueErrors
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"dataset.table={path} cannot be read ({reason}).") from None
+        raise UserError(f"dataset.table={path} cannot be read ({reason}): save it again, text in UTF-8.") from None
 
 
 def _texts(table: pd.DataFrame, kind: str, path: Path) -> list[str] | None:

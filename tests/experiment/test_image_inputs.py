@@ -23,6 +23,7 @@ def test_an_image_that_is_shown_is_an_input(layout: str, tmp_path: Path) -> None
     image = tmp_path / place
     image.parent.mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(image)
+    (image.parent / "gone.png").symlink_to(tmp_path / "nowhere.png")
     (tmp_path / "t.csv").write_text("path,label\npictures/1.png,a\n")
     made = compose(["model=resnet18", "dataset=image_folder", *(word.format(tmp_path) for word in words)])
     before = inputs(made)

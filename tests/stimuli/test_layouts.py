@@ -105,15 +105,17 @@ def test_one_image_of_each_class_cannot_be_trained_on(tmp_path: Path) -> None:
         load(options(tmp_path), "test")
 
 
-@pytest.mark.parametrize("ending", ["csv", "tsv", "parquet"])
-def test_a_table_names_paths_ids_and_labels(ending: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ending", "separator"), [("csv", ","), ("csv", ";"), ("csv", "\t"), ("tsv", "\t"), ("parquet", "")]
+)
+def test_a_table_names_paths_ids_and_labels(ending: str, separator: str, tmp_path: Path) -> None:
     draw(tmp_path, "x/1.png", "x/2.png", "3.png")
     table = pd.DataFrame({"File": ["x/2.png", "3.png", "x/1.png"], "Image_ID": [7, 8, 9], "Class": ["b", "a", "b"]})
     path = tmp_path / f"t.{ending}"
     if ending == "parquet":
         table.to_parquet(path)
     else:
-        table.to_csv(path, index=False, sep="\t" if ending == "tsv" else ",")
+        table.to_csv(path, index=False, sep=separator)
     config = FilesConfig(name="image_folder", stimuli=None, table=str(path))
     images = load(config, "all")
     named = {i: images.classes[label] for i, label in zip(images.ids, images.labels.tolist(), strict=True)}
