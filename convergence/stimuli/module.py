@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from convergence.system.progress import progress
 
 _KEPT_BYTES = 2**29  # decoded images of one size are kept up to this
 _VERSION = 1
+_IMAGES = ("image", "img")  # how a mapping may call it
 _EXPECTED = "a PIL image, or a tensor (C, H, W) of uint8 or of floats from 0 to 1"
 
 
@@ -155,6 +156,9 @@ def _looked_at(images: Any, look: Look, what: str) -> _Looked:
 
 def _labelled(config: ModuleConfig, images: Any, every: _Looked, what: str, prefix: str) -> OwnStimuli:
     labels = [_plain(label) for label in every.labels]
+    odd = next((label for label in labels if not isinstance(label, int | float | str | None)), None)
+    if odd is not None:
+        raise UserError(f"{what} gives a label of type {type(odd).__name__}: a label is a number, a text or None.")
     known = None not in labels
     names = [str(name) for name in getattr(images, "classes", None) or ()]
     numbers = known and all(isinstance(label, int) and not isinstance(label, bool) for label in labels)
@@ -207,7 +211,12 @@ def _called(call: Callable[[], Any], what: str) -> Any:
 
 
 def _parts(item: Any) -> tuple[Any, Any, Any]:
-    """Image, label and id; the last two None where they are not given."""
+    """Image, label and id, the last two None where they are not given; of a tuple, or a row of Hugging Face's."""
+    if isinstance(item, Mapping):
+        image = next((item[name] for name in _IMAGES if name in item), None)
+        if image is None:
+            raise UserError(f"an item of {', '.join(map(str, item))} has no image: give one under the name image.")
+        return image, item.get("label"), item.get("id")
     if isinstance(item, tuple | list):
         if not 1 <= len(item) <= 3:
             raise UserError(f"an item of {len(item)} parts is not understood: give (image, label or None).")

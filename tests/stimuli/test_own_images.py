@@ -35,6 +35,9 @@ def bytes_():
 def alone():
     return [Image.fromarray(noise(i)) for i in range(20)]
 
+def rows():
+    return [{"img": Image.fromarray(noise(i)), "label": "ab"[i % 2], "id": i} for i in range(20)]
+
 def unlabelled():
     return [(Image.fromarray(noise(i)), None) for i in range(20)]
 
@@ -71,6 +74,12 @@ def negative():
 def twice():
     return [(Image.new("L", (8, 8)), 0, "x")] * 2
 
+def one_hot():
+    return [(Image.new("L", (8, 8)), torch.eye(3)[i]) for i in range(3)]
+
+def other_names():
+    return [{"pixel_values": torch.zeros(3, 8, 8), "labels": 0}]
+
 def sizes():
     return [Image.new("RGB", (8 + i, 9)) for i in range(3)]
 """
@@ -86,12 +95,12 @@ def options(code: Path, name: str, **more: object) -> ModuleConfig:
     return ModuleConfig(factory=f"{code}:{name}", **more)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["pictures", "tensors", "bytes_", "alone", "unlabelled", "named"])
+@pytest.mark.parametrize("name", ["pictures", "tensors", "bytes_", "rows", "alone", "unlabelled", "named"])
 def test_a_sequence_of_images_is_a_data_set(name: str, code: Path) -> None:
     images = load(options(code, name), "all")
     assert len(images) == 20
-    labelled = name in ("pictures", "tensors", "bytes_")
-    assert images.classes == ((("a", "b") if name == "pictures" else ("0", "1")) if labelled else ())
+    labelled = name in ("pictures", "tensors", "bytes_", "rows")
+    assert images.classes == ((("a", "b") if name in ("pictures", "rows") else ("0", "1")) if labelled else ())
     places = [int(i.removeprefix("n").rpartition("-")[2]) for i in images.ids]
     assert sorted(places) == list(range(20))
     assert images.labels.tolist() == [k % 2 if labelled else -1 for k in places]
@@ -138,12 +147,14 @@ def test_images_of_several_sizes_are_taken_as_they_are(code: Path) -> None:
     [
         ("nothing", "gives no images"),
         ("number", "returns int: return a sequence"),
-        ("fails", "mine.py:42: KeyError"),
+        ("fails", "mine.py:45: KeyError"),
         ("words", "image 0 cannot be used (it is a str)"),
         ("loud", "its floats go from 7 to 7"),
         ("negative", "number the classes from 0 on"),
         ("twice", "two images the id x"),
         ("missing", "has no missing"),
+        ("one_hot", "gives a label of type Tensor: a label is a number, a text or None"),
+        ("other_names", "an item of pixel_values, labels has no image"),
     ],
 )
 def test_what_is_no_data_set_is_refused_in_a_sentence(name: str, message: str, code: Path) -> None:
