@@ -24,6 +24,7 @@ from convergence.stimuli import load as stimuli
 from convergence.stimuli.conditions.conditions import conditions
 from convergence.stimuli.shifts import SHIFTS
 from convergence.system.errors import UserError
+from tests.support import drafts
 
 CPU = torch.device("cpu")
 
@@ -110,7 +111,10 @@ def test_each_image_is_extracted_once_per_network_and_work_is_stated_before_it_s
 
 
 @pytest.mark.slow
-def test_chosen_shifts_and_levels_across_architectures_beside_untrained_ones(place: Path) -> None:
+def test_chosen_shifts_and_levels_across_architectures_beside_untrained_ones(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafts.laid_out(monkeypatch)
     words = ("metric=procrustes", "dataset.conditions=[contrast,rotation]", "dataset.levels=[c05,90]")
     table = experiment.run(config(place, *words, "model@against=tiny_vgg", "axis.untrained=true", *against()))
     shifted = table[table.condition != "wd"]

@@ -10,6 +10,7 @@ from convergence.commands import main as cli
 from convergence.experiment import run as experiment
 from convergence.experiment.compose import compose
 from convergence.results import table as results
+from tests.support import drafts
 from tests.support.folders import words
 
 
@@ -21,7 +22,10 @@ def test_draws_of_chance_are_counted_before_anything_is_extracted(images: Path, 
 
 
 @pytest.mark.parametrize("axis", ["depth", "training", "ood"])
-def test_fifty_folds_are_scored_and_drawn_on_every_axis(axis: str, tmp_path: Path) -> None:
+def test_fifty_folds_are_scored_and_drawn_on_every_axis(
+    axis: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafts.laid_out(monkeypatch)
     network = ("model=tiny_vgg", "model.training.epochs=1", "model.layers=[classifier]", "dataset.train_images=64")
     data = ("dataset=shapes", "dataset.size=16", "dataset.stimuli=150", "dataset.conditions=[colour]")
     scores = (f"axis={axis}", "metric=procrustes", "metric.folds=50", f"output={tmp_path}", "progress=false")

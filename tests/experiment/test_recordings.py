@@ -13,6 +13,7 @@ from PIL import Image
 
 from convergence.commands import main as cli
 from convergence.results import table as results
+from tests.support import drafts
 
 STIMULI = 60
 IDS = [f"im{i:03d}" for i in range(STIMULI)]
@@ -50,6 +51,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(folder / f"t{i}.png")
     return place
+
+
+@pytest.fixture(autouse=True)
+def _drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    drafts.laid_out(monkeypatch, "areas_heatmaps", "areas_best")
 
 
 def run(place: Path, output: Path, *words: str) -> int:

@@ -33,7 +33,7 @@ SMALL = [
 def _drafts() -> Iterator[None]:
     """The figures of each axis are drafts: theirs are other tests."""
     with pytest.MonkeyPatch.context() as patch:
-        drafts.laid_out(patch, but="figure1")
+        drafts.laid_out(patch, "figure1")
         yield
 
 

@@ -23,14 +23,14 @@ def only(patch: pytest.MonkeyPatch, dpi: int = 40) -> None:
     patch.setattr(style, "save", save)
 
 
-def laid_out(patch: pytest.MonkeyPatch, *, but: str = "") -> None:
-    """Until the patch is undone, all figures but one are laid out and drawn on nothing; their PNG is a dot."""
+def laid_out(patch: pytest.MonkeyPatch, *but: str) -> None:
+    """Until the patch is undone, all figures but these are laid out and drawn on nothing; their PNG is a dot."""
     full = style.save
     dot = io.BytesIO()
     Image.new("L", (1, 1)).save(dot, "png")
 
     def save(figure: Any, folder: Path, name: str) -> list[Path]:
-        if name == but:
+        if name in but:
             return full(figure, folder, name)
         figure.draw_without_rendering()
         folder.mkdir(parents=True, exist_ok=True)
