@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from convergence.alignment.metrics import catalogue
 from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.moments.accumulate import Pair, Representation
+from convergence.system.notes import say_once
 
 
 def applies(x: Representation, y: Representation, pair: Pair, metrics: Sequence[str]) -> bool:
@@ -15,6 +17,17 @@ def applies(x: Representation, y: Representation, pair: Pair, metrics: Sequence[
     if positions != y.positions[b]:
         return False
     return any(catalogue.find(m).applies(x.layers[a], y.layers[b], positions) for m in metrics)
+
+
+def say_left_out(x: Representation, pairs: Sequence[Pair], metrics: Sequence[str]) -> None:
+    """Say which metrics pass over layers that give several samples of each stimulus."""
+    single = [metric for metric in metrics if catalogue.find(metric).single_position]
+    if single and any(x.positions[a] > 1 for a, _ in pairs):
+        say_once(
+            f"{', '.join(single)} can't compare stimuli that have several samples each, and passes over such layers: "
+            "use units=center, units=mean or units=flatten.",
+            logging.WARNING,
+        )
 
 
 def why_none(x: Representation, y: Representation, pairs: Sequence[Pair], metrics: Sequence[str]) -> str:

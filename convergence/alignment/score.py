@@ -17,7 +17,7 @@ import torch
 from convergence.alignment import folds as kfold
 from convergence.alignment import own, rows
 from convergence.alignment import similarity as unfitted
-from convergence.alignment.applicable import applies, why_none
+from convergence.alignment.applicable import applies, say_left_out, why_none
 from convergence.alignment.chance import rows as null_rows
 from convergence.alignment.chance.drawn import Drawn
 from convergence.alignment.chance.null import Null
@@ -103,6 +103,7 @@ def _score(
     applicable = [p for p in pairs if applies(x, y, p, metrics)]
     if pairs and not applicable:
         raise UserError(why_none(x, y, pairs, metrics))
+    say_left_out(x, pairs, metrics)
     budget = options.memory_gb * 2**30
     fitted = [m.name for m in resolved if m.fitted and not m.call]
     needs = Needs(x, y, options.folds, null=options.null)

@@ -16,6 +16,7 @@ from convergence.alignment.metrics.catalogue import MEASURES, METRICS
 from convergence.alignment.score import COLUMNS, transfer
 from convergence.experiment.compose import compose
 from convergence.figures.style import look
+from convergence.system import notes
 from convergence.system.errors import UserError
 from tests.support.layers import KEYS, SCORES, layers, reordered, turned
 
@@ -111,10 +112,14 @@ def test_stimuli_that_a_measure_cannot_use_are_refused(metric: str, stimuli: int
         align(x, x, metrics=[metric], units=units)
 
 
-def test_cka_takes_every_position_as_a_sample_and_a_non_finite_response_is_named() -> None:
+def test_cka_takes_every_position_as_a_sample_and_a_non_finite_response_is_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     x = {"a": np.random.default_rng(0).normal(size=(60, 3, 2, 2))}
+    notes.said.clear()
     table = align(x, x, metrics=["cka", "rsa"], units="samples")
     assert set(table.metric) == {"cka"}
+    assert "rsa can't compare stimuli that have several samples each, and passes over such layers" in caplog.text
     assert set(table.n_test) == {48}
     x["a"][41, 1, 0, 0] = np.nan
     with pytest.raises(UserError, match="'a' has a NaN or infinite response at row 41"):
