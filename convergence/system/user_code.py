@@ -22,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from convergence.system import sources
 from convergence.system.errors import UserError
 from convergence.system.process import variable
 
@@ -100,7 +101,7 @@ def fingerprint(spec: str) -> str:
         If there is no such file or module.
     """
     place, _ = _parts(spec, "code")
-    return _hash(_source(place, spec, "code"))
+    return sources.sha256(_source(place, spec, "code"))
 
 
 def reason(error: BaseException) -> str:
@@ -120,7 +121,7 @@ def _parts(spec: str, what: str) -> tuple[str, str]:
     if match is None or not (match["place"].endswith(".py") or _is_dotted(match["place"])):
         more = ""
         if str(spec).strip().endswith(".py") and absolute(str(spec).strip()).is_file():
-            names = _defined(absolute(str(spec).strip()))
+            names = sources.defined(absolute(str(spec).strip()))
             more = f"; the file defines {', '.join(names[:6])}" if names else ""
         raise UserError(f"{what}={spec} does not name code: write FILE.py:NAME or package.module:NAME{more}.")
     return match["place"], match["name"]
@@ -154,7 +155,7 @@ def _source(place: str, spec: str, what: str) -> Path:
 
 def _module(place: str, spec: str, what: str) -> ModuleType:
     path = _source(place, spec, what)
-    key, version = str(path.resolve()), _hash(path)
+    key, version = str(path.resolve()), sources.sha256(path)
     if key in _loaded and _loaded[key][0] == version:
         return _loaded[key][1]
     if path.parent not in _roots:
@@ -205,7 +206,7 @@ def _run(path: Path, again: bool) -> ModuleType:
 
 def _package(path: Path) -> tuple[str, Path]:
     """The package of a file with relative imports, and the folder that it lies in; ("", …) for any other file."""
-    tree = _tree(path)
+    tree = sources.tree_of(path)
     relative = tree is not None and any(isinstance(n, ast.ImportFrom) and n.level > 0 for n in ast.walk(tree))
     parts: list[str] = []
     folder = path.parent
@@ -237,55 +238,6 @@ def _first_on_path(folder: Path) -> None:
     if str(folder) in sys.path:
         sys.path.remove(str(folder))
     sys.path.insert(0, str(folder))
-
-
-def _hash(path: Path) -> str:
-    sha = hashlib.sha256()
-    for file in _with_siblings(path):
-        sha.update(f"{file.relative_to(path.parent)}\n".encode() if file != path else b"\n")
-        sha.update(file.read_bytes())
-    return sha.hexdigest()
-
-
-def _with_siblings(path: Path) -> list[Path]:
-    """The file, and the modules of its folder that it imports, or that these import."""
-    found, left = [path], [path]
-    while left:
-        for name in _imported(left.pop()):
-            module, package = path.parent / f"{name}.py", path.parent / name
-            more = [module] if module.is_file() else sorted(package.rglob("*.py")) if package.is_dir() else []
-            new = [file for file in more if file not in found]
-            found += new
-            left += new
-    return [path, *sorted(found[1:])]
-
-
-def _imported(path: Path) -> set[str]:
-    """First names of what a file imports."""
-    tree = _tree(path)
-    names: set[str] = set()
-    for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            if node.module:
-                names.add(node.module.split(".")[0])
-            else:
-                names |= {alias.name for alias in node.names}
-    return names
-
-
-def _tree(path: Path) -> ast.Module | None:
-    try:
-        return ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
-        return None
-
-
-def _defined(path: Path) -> list[str]:
-    tree = _tree(path)
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    return [n.name for n in tree.body if isinstance(n, kinds) and not n.name.startswith("_")] if tree else []
 
 
 def _public(found: Any) -> list[str]:
