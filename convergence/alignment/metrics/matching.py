@@ -25,6 +25,7 @@ Plan = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]  # rows,
 # Rounded to this many decimals, correlations of duplicated units tie exactly, so that the order in which the data
 # were summed does not choose between them.
 ROUNDED = 10
+_COPIES = 4  # up to so many equal parts of each unit, their assignment is solved sooner than the transport
 _FEW = 8  # units: against fewer, so many edges meet in one that a matrix product is faster
 
 
@@ -46,11 +47,16 @@ def transport(correlation: NDArray[np.float64]) -> Plan:
     n_x, n_y = correlation.shape
     if n_x == n_y or not correlation.size:
         return assignment(correlation)
+    few, many = min(n_x, n_y), max(n_x, n_y)
+    if many % few == 0 and many <= _COPIES * few:
+        parts = correlation.repeat(many // n_x, axis=0).repeat(many // n_y, axis=1)
+        rows, columns, masses = assignment(parts)
+        return rows // (many // n_x), columns // (many // n_y), masses
     import ot  # needed only where a plan is not an assignment
 
     common = lcm(n_x, n_y)  # in its parts all masses are whole numbers, which the solver adds without rounding
-    masses = [np.full(n, common / n) for n in correlation.shape]
-    plan = ot.emd(*masses, 1 - correlation.round(ROUNDED), numItermax=10_000_000)
+    uniform = [np.full(n, common / n) for n in correlation.shape]
+    plan = ot.emd(*uniform, 1 - correlation.round(ROUNDED), numItermax=10_000_000)
     rows, columns = np.nonzero(plan)
     return rows, columns, plan[rows, columns] / common
 
