@@ -1,14 +1,12 @@
-"""Recorded responses as files: every format gives the same network, and what can't be scored is one sentence."""
+"""Recorded responses as files: every format gives the same network."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,23 +18,10 @@ from convergence.activations.recorded import Recorded
 from convergence.alignment.reliability import reliability
 from convergence.models.options import ArraysConfig
 from convergence.models.recordings.matching import matched
-from convergence.models.recordings.recording import Recording, recordings
+from convergence.models.recordings.recording import recordings
 from convergence.stimuli.recorded import recorded_stimuli
 from convergence.system.errors import UserError
-
-IDS = [f"im{i:02d}.png" for i in range(12)]
-V4 = np.random.default_rng(0).standard_normal((12, 5))
-IT = np.random.default_rng(1).standard_normal((3, 12, 4))
-AREAS = {"V4": V4, "IT": IT}
-
-
-def one(files: Any, **options: Any) -> Recording:
-    (found,) = recordings(ArraysConfig(files=files, **options))
-    return found
-
-
-def npz(path: Path) -> None:
-    np.savez(path, stimulus_ids=np.array(IDS), **AREAS)
+from tests.support.recorded import AREAS, IDS, IT, V4, npz, one
 
 
 def hdf5(path: Path) -> None:
@@ -125,6 +110,22 @@ def test_every_format_gives_the_same_areas_ids_and_mean_responses(tmp_path: Path
     assert set(Recorded(found, recorded_stimuli(IDS)).reliability) == {"IT"}, "of what has repeats alone"
 
 
+@pytest.mark.parametrize("extra", [(), ("time_bin",)])
+def test_a_single_unit_of_netcdf_keeps_its_repeats(tmp_path: Path, extra: tuple[str, ...]) -> None:
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    alone = IT[..., :1].reshape(*IT.shape[:2], 1, *(1 for _ in extra))
+    content = {"IT": (("repetition", "presentation", "neuroid", *extra), alone)}
+    xarray.Dataset(content, coords={"stimulus_id": ("presentation", IDS)}).to_netcdf(tmp_path / "m.nc")
+    np.testing.assert_allclose(one([str(tmp_path / "m.nc")]).responses["IT"], IT[..., :1])
+
+
+def test_of_several_names_for_ids_in_metadata_the_best_counts(tmp_path: Path) -> None:
+    about = {"image_id": json.dumps(list(range(12))), "stimulus_ids": json.dumps(IDS)}
+    save_file({"V4": V4}, tmp_path / "m.safetensors", metadata=about)
+    assert one([str(tmp_path / "m.safetensors")]).ids == tuple(IDS)
+
+
 @pytest.mark.parametrize(("name", "package"), [("m.h5", "h5py"), ("m.nc", "xarray")])
 def test_a_format_whose_package_is_missing_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
@@ -182,108 +183,6 @@ def test_files_are_named_by_what_tells_them_apart_or_by_the_user(tmp_path: Path)
     assert [found.weights for found in given] == ["Ada"]
     areas = recordings(ArraysConfig(files=str(tmp_path / "a" / "data.npz"), layers=["I*"]))
     assert list(areas[0].layers) == ["IT"]
-
-
-def arrays(**content: Any) -> Callable[[Path], None]:
-    return lambda path: np.savez(path, **content)
-
-
-def with_hole() -> np.ndarray:
-    array = IT.copy()
-    array[1, 7, 3] = np.nan
-    return array
-
-
-def in_groups(path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
-    with h5py.File(path, "w") as content:
-        for session, ids in (("s1", IDS), ("s2", IDS[::-1])):
-            content[f"{session}/V4"], content[f"{session}/stimulus_ids"] = V4, ids
-
-
-def in_time(path: Path) -> None:
-    xarray = pytest.importorskip("xarray")
-    pytest.importorskip("h5netcdf")
-    content = {"V4": (("presentation", "neuroid", "time_bin"), np.zeros((12, 5, 3)))}
-    xarray.Dataset(content, coords={"stimulus_id": ("presentation", IDS)}).to_netcdf(path)
-
-
-class _Trap:
-    def __reduce__(self) -> tuple:
-        return (open, (str(Path(__file__).with_name("must-not-exist")), "w"))
-
-
-WRONG: dict[str, tuple[str, Callable[[Path], None], list[str]]] = {
-    "one axis": ("m.npz", arrays(V4=V4[0]), ["'V4'", "(5,)", "(stimuli, units)"]),
-    "maps": ("m.npz", arrays(V4=np.zeros((12, 3, 4, 4))), ["'V4'", "(12, 3, 4, 4)"]),
-    "no units": ("m.npz", arrays(V4=np.zeros((12, 0))), ["'V4'", "(12, 0)"]),
-    "a hole": (
-        "m.npz",
-        arrays(IT=with_hole(), stimulus_ids=IDS),
-        ["'IT'", "stimulus 7", "im07.png", "repeat 1", "unit 3"],
-    ),
-    "infinity": ("m.npz", arrays(V4=np.full((12, 2), np.inf)), ["'V4'", "stimulus 0"]),
-    "text": ("m.npz", arrays(V4=np.full((12, 2), "x")), ["'V4'", "no numbers"]),
-    "complex numbers": ("m.npz", arrays(V4=V4 + 1j), ["'V4'", "complex numbers"]),
-    "ids by another name": ("m.npz", arrays(V4=V4, names=IDS), ["'names'", "call it stimulus_ids"]),
-    "ids as objects": ("m.npz", arrays(V4=V4, stimulus_ids=np.array(IDS, dtype=object)), ["ids.astype(str)"]),
-    "two orders of stimuli": ("m.h5", in_groups, ["ids that differ"]),
-    "bins of time": ("m.nc", in_time, ["'V4'", "(presentation, neuroid, time_bin)", "repetition"]),
-    "different stimuli": ("m.npz", arrays(V4=V4, IT=IT[:, :9]), ["V4 12", "IT 9"]),
-    "fewer ids": ("m.npz", arrays(V4=V4, stimulus_ids=IDS[:5]), ["'V4'", "12 stimuli", "5 stimulus_ids"]),
-    "an id twice": ("m.npz", arrays(V4=V4, stimulus_ids=[*IDS[:-1], IDS[0]]), ["im00.png", "twice"]),
-    "repeats last": ("m.npz", arrays(V4=np.zeros((12, 5, 3)), stimulus_ids=IDS), ["(12, 5, 3)", "last axis but one"]),
-    "nothing": ("m.npz", arrays(stimulus_ids=IDS), ["holds no responses"]),
-    "objects": ("m.npz", arrays(V4=np.array([[{"a": 1}]], dtype=object)), ["Python objects", "run code"]),
-    "a broken file": ("m.npz", lambda path: path.write_bytes(b"PK but no archive"), ["can't be read as .npz"]),
-    "a broken HDF5 file": ("m.h5", lambda path: path.write_bytes(b"<html>"), ["m.h5"]),
-    "a pickle": ("m.pkl", lambda path: path.write_bytes(pickle.dumps(_Trap())), [".npz", "run code"]),
-    "another ending": ("m.xyz", lambda path: path.write_text(""), [".npz, .npy"]),
-    "a column of text": (
-        "m.parquet",
-        lambda path: pd.DataFrame({"a": [1.0, 2.0], "area": ["V4", "IT"]}).to_parquet(path),
-        ["column 'area'"],
-    ),
-    "an empty folder": ("m", lambda path: path.mkdir(), ["without .npy files"]),
-}
-
-
-@pytest.mark.parametrize("kind", WRONG)
-def test_what_can_not_be_scored_is_refused_in_a_sentence_that_says_where(tmp_path: Path, kind: str) -> None:
-    name, write, words = WRONG[kind]
-    write(tmp_path / name)
-    with pytest.raises(UserError) as refused:
-        one([str(tmp_path / name)])
-    message = str(refused.value)
-    assert str(tmp_path / name) in message
-    assert all(word in message for word in words), message
-    assert "\n" not in message
-    assert not Path(__file__).with_name("must-not-exist").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "word"),
-    [
-        ({"files": None}, "model.files=["),
-        ({"files": ["missing.npz"]}, "no such file"),
-        ({"files": "nothing*.npz"}, "by this pattern"),
-        ({"files": ["{place}", "{place}"]}, "twice"),
-        ({"files": ["{place}"], "layers": ["V1"]}, "has V4, IT"),
-        ({"files": ["{place}"], "image_size": 32}, "model.image_size"),
-        ({"files": ["{place}"], "stimulus_ids": "gone.txt"}, "gone.txt"),
-        ({"files": ["{bare}"], "stimulus_ids": "{place}"}, "can't be read as ids"),
-    ],
-)
-def test_options_that_name_nothing_are_refused(tmp_path: Path, options: dict[str, Any], word: str) -> None:
-    npz(tmp_path / "m.npz")
-    np.save(tmp_path / "bare.npy", V4)
-    places = {"place": tmp_path / "m.npz", "bare": tmp_path / "bare.npy"}
-    if isinstance(options["files"], list):
-        options = {**options, "files": [f.format(**places) for f in options["files"]]}
-    if "stimulus_ids" in options:
-        options = {**options, "stimulus_ids": options["stimulus_ids"].format(**places)}
-    with pytest.raises(UserError, match=word.replace("[", r"\[")):
-        recordings(ArraysConfig(**options))
 
 
 @pytest.mark.parametrize(

@@ -115,8 +115,9 @@ def _safetensors(path: Path) -> Raw:
             tensor = content.get_tensor(name)
             found.add(name, (tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor).numpy())
         about = content.metadata() or {}
-    for name in (n for n in ID_NAMES if n in about):
-        found.ids = as_ids(json.loads(about[name]))
+    named = next((name for name in ID_NAMES if name in about), None)
+    if named is not None:
+        found.ids = as_ids(json.loads(about[named]))
     return found
 
 

@@ -29,16 +29,19 @@ def hdf5(path: Path) -> Raw:
 
 def matlab(path: Path) -> Raw:
     """The variables of a ``.mat`` file; those of version 7.3 are HDF5."""
-    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError, loadmat, matfile_version
+    from scipy.sparse import issparse
 
     try:
-        variables = loadmat(path)
-    except NotImplementedError:  # what loadmat raises for version 7.3
+        version, _ = matfile_version(path)
+    except (MatReadError, IndexError):
+        raise ValueError("it ends within its head") from None
+    if version == 2:
         return _matlab_73(path)
     found = Raw()
-    for name, value in variables.items():
+    for name, value in loadmat(path).items():
         if not name.startswith("__"):
-            found.add(name, value.toarray() if hasattr(value, "toarray") else value)  # sparse ones are not arrays
+            found.add(name, value.toarray() if issparse(value) else value)
     return found
 
 
@@ -73,10 +76,10 @@ def netcdf(path: Path) -> Raw:
         ids = next((content[name] for name in ID_NAMES if name in content.variables), None)
         if ids is not None:
             found.ids = as_ids(ids.values)
+        stimuli = ids.dims[0] if ids is not None and ids.ndim == 1 else None
         for name, array in content.data_vars.items():
             if str(name) in ID_NAMES:
                 continue
-            stimuli = ids.dims[0] if ids is not None and ids.ndim == 1 else None
             array = _with_repeats_alone(array, stimuli, path)
             if stimuli in array.dims:
                 array = _stimuli_before_units(array, stimuli)
@@ -86,11 +89,12 @@ def netcdf(path: Path) -> Raw:
 
 
 def _with_repeats_alone(array: Any, stimuli: Any, path: Path) -> Any:
-    """Without dimensions of one place; of more than two dimensions one has to be that of the repeats by its name."""
-    for single in (d for d in array.dims if array.sizes[d] == 1 and d != stimuli):
-        if array.ndim > 2:
+    """Stimuli, units, and the repeats if a dimension is called so: others are left out where they have one place."""
+    kept = 3 if any(map(_is_repeats, array.dims)) else 2
+    for single in [d for d in array.dims if array.sizes[d] == 1 and d != stimuli and not _is_repeats(d)]:
+        if array.ndim > kept:
             array = array.isel({single: 0})
-    if array.ndim > 2 and not any(_is_repeats(d) for d in array.dims):
+    if array.ndim > kept == 2:
         raise UserError(
             f"{path}: '{array.name}' has the dimensions ({', '.join(map(str, array.dims))}), and none is called "
             "repetition or trial: name that of the repeats so, or save one place of what is neither stimuli nor units."
