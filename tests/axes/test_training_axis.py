@@ -23,7 +23,6 @@ from convergence.results import views as tables
 from convergence.stimuli.options import ShapesConfig
 from convergence.system import torchvision_ops
 from convergence.system.errors import UserError
-from tests.support import drafts
 from tests.support.recipes import SMALL as IMAGES
 from tests.support.recipes import recipe
 
@@ -107,13 +106,10 @@ def test_raw_pixels_are_compared_with_each_trained_network(crossed: pd.DataFrame
 
 
 @pytest.mark.slow
-def test_figures_and_tables_are_drawn_from_rows_alone(
-    crossed: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drafts.only(monkeypatch)
+def test_figures_and_tables_are_drawn_from_rows_alone(crossed: pd.DataFrame, tmp_path: Path) -> None:
     names = {path.name for path in figures.draw(crossed, tmp_path)}
     assert names == {
-        *(f"training_{what}.png" for what in ("profile", "rise", "time")),
+        *(f"training_{what}.{kind}" for what in ("profile", "rise", "time") for kind in ("pdf", "png")),
         *("rise.csv", "milestones.csv"),
     }
     assert {"all layers", "conv1", "fc"} <= set(pd.read_csv(tmp_path / "rise.csv").layer)
