@@ -10,6 +10,9 @@ from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.moments.accumulate import Pair, Representation
 from convergence.system.notes import say_once
 
+_SEVERAL = "can't compare stimuli that have several samples each"
+_ONE_EACH = "use units=center, units=mean or units=flatten"
+
 
 def applies(x: Representation, y: Representation, pair: Pair, metrics: Sequence[str]) -> bool:
     """Whether any of the metrics applies to the pair."""
@@ -24,8 +27,7 @@ def say_left_out(x: Representation, pairs: Sequence[Pair], metrics: Sequence[str
     single = [metric for metric in metrics if catalogue.find(metric).single_position]
     if single and any(x.positions[a] > 1 for a, _ in pairs):
         say_once(
-            f"{', '.join(single)} can't compare stimuli that have several samples each, and passes over such layers: "
-            "use units=center, units=mean or units=flatten.",
+            f"{', '.join(single)} {_SEVERAL}, and passes over such layers: {_ONE_EACH}.",
             logging.WARNING,
         )
 
@@ -35,10 +37,7 @@ def why_none(x: Representation, y: Representation, pairs: Sequence[Pair], metric
     if all(x.positions[a] != y.positions[b] for a, b in pairs):
         return "no pair of layers has the same number of positions: use units=center or units=mean."
     if any(catalogue.find(m).single_position for m in metrics):
-        return (
-            f"{', '.join(metrics)} can't compare stimuli that have several samples each: use units=center, units=mean "
-            "or units=flatten."
-        )
+        return f"{', '.join(metrics)} {_SEVERAL}: {_ONE_EACH}."
     freedom = catalogue.find(metrics[0]).freedom
     wider = next((m.name for m in MEASURES.values() if m.freedom is freedom and not m.equal_widths), None)
     return f"{', '.join(metrics)} needs layers of equal width and no pair of layers has that: " + (

@@ -116,7 +116,7 @@ def _heatmaps(table: pd.DataFrame, metrics: list[str], folder: Path) -> list[Pat
     height = min(4.2, max(2.2, 0.28 * tallest + 1.0))
     with style.pyplot() as plt:
         figure, panels = plt.subplots(len(metrics), 1, figsize=(style.COLUMN, height * len(metrics)), squeeze=False)
-        top = max((float(g.max().max()) for g in grids.values() if g.notna().any(axis=None)), default=0.0)
+        top = max(float(np.nan_to_num(g.max().max())) for g in grids.values())
         image = None
         for axes, (metric, cells) in zip(panels[:, 0], grids.items(), strict=True):
             image = axes.imshow(cells, cmap="cividis", vmin=0, vmax=max(top, 1e-6), aspect="auto")

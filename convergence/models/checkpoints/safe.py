@@ -96,7 +96,7 @@ def unpickle(path: Path) -> Any:
         allowed = [*_KEPT, *((_stand_in(name), name) for name in sorted(ignored))]
         try:
             with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # of archives of TorchScript, which are refused here
+                warnings.filterwarnings("ignore", ".*TorchScript archive", UserWarning)  # refused here, in a sentence
                 return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             name = _refused(error)
