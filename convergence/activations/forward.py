@@ -43,7 +43,8 @@ def forward(
     """
     reader = AnswerReader(loader.stimuli, network.classes)
     rules = {layer: network.layers[layer].units for layer in layers}
-    with taps(model, layers, rules) as taken:
+    axes = {layer: network.layers[layer].image_axis for layer in layers}
+    with taps(model, layers, rules, axes) as taken:
         where = layout(model)
 
         def work(pixels: Tensor) -> dict[str, Tensor]:

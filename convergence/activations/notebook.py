@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,12 +19,15 @@ from convergence.models.network import describe
 from convergence.models.options import Units
 from convergence.system.device import float32_products, resolve_device
 from convergence.system.errors import UserError
+from convergence.system.notes import say_once
 from convergence.system.progress import progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHANNELS = (1, 3, 4)
+_TWICE = 8  # images of a data set that are read twice
+_SHUFFLING = ("RandomSampler", "SubsetRandomSampler", "WeightedRandomSampler")
 _IMAGE_KEYS = ("pixel_values", "image", "images", "x", "input")
 
 
@@ -62,7 +66,8 @@ def extract(
     ------
     ValueError
         In one sentence: no images, images of different sizes, a size that the module does not take, a layer that it
-        does not have or never calls, or an argument that is not one of those above.
+        does not have or never calls, a module or a data set that gives something else each time (a generator is not
+        read twice), or an argument that is not one of those above.
     """
     if units not in {u.value for u in Units}:
         raise UserError(f"units={units!r} is not known: choose from {', '.join(u.value for u in Units)}.")
@@ -70,7 +75,9 @@ def extract(
         raise UserError(f"batch_size={batch_size!r} is not known: give 'auto', or a whole number of at least 1.")
     where, name = resolve_device(device), type(module).__name__
     patterns = [layers] if isinstance(layers, str) else layers
-    found = _all(images, _transform(module))
+    transform = _transform(module)
+    _refuse_random(images, transform)
+    found = _all(images, transform)
     first = next(found, None)
     if first is None:
         raise UserError("there are no images to extract responses to.")
@@ -84,7 +91,8 @@ def extract(
         rule = None if units == Units.center.value else Units(units)
         with float32_products():
             chosen, _ = describe(module, entered(first[:1]), patterns, rule, name)
-        with taps(module, list(chosen), {n: layer.units for n, layer in chosen.items()}) as taken:
+        rules, axes = ({n: getattr(layer, of) for n, layer in chosen.items()} for of in ("units", "image_axis"))
+        with taps(module, list(chosen), rules, axes) as taken:
 
             def work(batch: Tensor) -> dict[str, Tensor]:
                 with torch.inference_mode(), float32_products():
@@ -144,6 +152,31 @@ def _all(images: Iterable[Any], transform: Any) -> Iterator[Tensor]:
         batch = _tensor(item, transform, number)
         if len(batch):
             yield batch
+
+
+def _refuse_random(images: Any, transform: Any) -> None:
+    """Raise UserError if a data set's first images are others when they are read again.
+
+    What can be read but once, such as a generator, is not asked; a loader that shuffles is warned of.
+    """
+    if type(getattr(images, "sampler", None)).__name__ in _SHUFFLING:
+        say_once(
+            "the DataLoader shuffles, so that rows of two networks belong to different images: give shuffle=False.",
+            logging.WARNING,
+        )
+    source = getattr(images, "dataset", images)
+    if isinstance(source, list | tuple | Mapping | Tensor | np.ndarray) or not hasattr(source, "__getitem__"):
+        return
+    for i in range(min(_TWICE, _count(source))):
+        try:
+            one, other = (_tensor(source[i], transform, i) for _ in range(2))
+        except Exception:  # what a loader makes of such an item, or why it can't, is seen when it is read
+            return
+        if one.shape != other.shape or not torch.equal(one.nan_to_num(), other.nan_to_num()):
+            raise UserError(
+                f"image {i} is another picture each time it is read: take out of the data set's transform what is "
+                "random (crops, flips, colours)."
+            )
 
 
 def _tensor(item: Any, transform: Any, number: int) -> Tensor:

@@ -16,7 +16,10 @@ from convergence.system.errors import UserError
 
 @contextmanager
 def taps(
-    model: nn.Module, layers: Sequence[str], units: Units | Mapping[str, str] = Units.center
+    model: nn.Module,
+    layers: Sequence[str],
+    units: Units | Mapping[str, str] = Units.center,
+    image_axes: Mapping[str, int] | None = None,
 ) -> Iterator[dict[str, Tensor]]:
     """A dictionary that each forward pass fills with the units of ``layers``; the hooks are removed afterwards.
 
@@ -26,6 +29,7 @@ def taps(
     Parameters
     ----------
     units : the rule for all layers, or for each.
+    image_axes : axis of the images in each layer's response; 0 where it is not told.
 
     Raises
     ------
@@ -58,6 +62,9 @@ def taps(
                 raise UserError(
                     f"layer '{name}' gives no tensor, so it can't be tapped; choose others with model.layers."
                 )
+            axis = (image_axes or {}).get(label, 0)
+            if axis:
+                tensor = tensor.movedim(axis, 0)
             if len(tensor) != batch:
                 raise UserError(
                     f"layer '{name}' gives {len(tensor)} rows for {batch} images: its first axis is not the "

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from convergence.models.outputs import refuse_compiled
 from convergence.models.sizes import traced
+from convergence.models.steady import image_axis, pilots, refuse_unsteady
 from convergence.models.trace import Trace
 from convergence.system.errors import UserError
 
@@ -30,11 +31,14 @@ _NO_FEATURES = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.GroupNorm)
 class Layer:
     """One module as it was called: its class, its response's shape, (N,), (T, N) or (C, H, W), and how that becomes
     units: the centre of maps, the class token of tokens that hold one, else their mean.
+
+    ``image_axis`` is the batch's: 1 where tokens come first, (T, n, N), as in transformers without ``batch_first``.
     """
 
     kind: str
     shape: tuple[int, ...]
     units: str = "center"
+    image_axis: int = 0
 
 
 def choose(model: nn.Module, example: Tensor, patterns: Sequence[str] | None, name: str) -> dict[str, Layer]:
@@ -50,16 +54,15 @@ def choose(model: nn.Module, example: Tensor, patterns: Sequence[str] | None, na
     Raises
     ------
     UserError
-        If the network does not take such images (with the size that it takes), or if a pattern matches nothing that
-        can be tapped: naming the nearest, or why not.
+        If the network does not take such images (with the size that it takes), if a pattern matches nothing that can
+        be tapped (naming the nearest, or why not), or if a layer does not answer an image in the same way each time.
     """
     refuse_compiled(model, name)
-    images = example.expand(2, *example.shape[1:])  # two, to tell the axis of images from others
-    found = traced(model, images, name)
-    layers = _described(model, found, len(images))
-    if patterns is not None:
-        return _matching(patterns, model, found, layers, name)
-    chosen = _default(model, found, layers)
+    found, again = (traced(model, images, name) for images in pilots(example))
+    layers = _described(model, found, again)
+    named = patterns is not None
+    chosen = _matching(patterns or [], model, found, layers, name) if named else _default(model, found, layers)
+    refuse_unsteady(chosen, found, again, example.dtype, name)
     if not chosen:
         raise UserError(
             f"{name} calls no convolution, linear layer or residual block: name the modules to tap by model.layers."
@@ -67,19 +70,21 @@ def choose(model: nn.Module, example: Tensor, patterns: Sequence[str] | None, na
     return chosen
 
 
-def _described(model: nn.Module, found: Trace, batch: int) -> dict[str, Layer]:
+def _described(model: nn.Module, found: Trace, again: Trace) -> dict[str, Layer]:
     has_class = any(_CLASS_TOKEN.fullmatch(name.split(".")[-1]) for name, _ in model.named_parameters())
     modules = dict(model.named_modules())
     areas: set[int] = set()  # positions of the convolutions so far: so many tokens are the patches alone
     layers = {}
     for label, response in found.responses.items():
-        units, (rows, *shape) = "center", response.shape
+        axis = image_axis(label, found, again)
+        units, shape = "center", [*response.shape]
+        del shape[axis or 0]
         if len(shape) > 2 and isinstance(modules[response.name], nn.modules.conv._ConvNd):
             areas.add(prod(shape[1:]))
         elif len(shape) == 2:
             units = "cls" if has_class and shape[0] not in areas else "mean"
-        if response.name and rows == batch:
-            layers[label] = Layer(type(modules[response.name]).__name__, tuple(shape), units)
+        if response.name and axis is not None:
+            layers[label] = Layer(type(modules[response.name]).__name__, tuple(shape), units, axis)
     return layers
 
 

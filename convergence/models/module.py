@@ -24,6 +24,8 @@ from convergence.system.hashing import digest
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation of its images
 _MIXED = 224  # pixels that images of different sizes are brought to
+_TWICE = 8  # images that the user's preprocessing is asked for twice
+_steady: set[OwnPreprocess] = set()  # that were asked, in this process
 _CLASSES = "num_classes"  # what most factories call the number of outputs
 
 
@@ -138,7 +140,11 @@ def _preprocess(config: ModuleConfig, stimuli: Stimuli, transform: Transform | N
         raise UserError(f"model.preprocess takes the place of {' and '.join(unused)}: leave one or the other out.")
     if not callable(user_code.load(config.preprocess, "model.preprocess")):
         raise UserError(f"model.preprocess={config.preprocess} can't be called: give a function of a PIL image.")
-    return OwnPreprocess(config.preprocess, user_code.fingerprint(config.preprocess))
+    own = OwnPreprocess(config.preprocess, user_code.fingerprint(config.preprocess))
+    if own not in _steady:
+        own.refuse_random(stimuli)
+        _steady.add(own)
+    return own
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,16 @@ class OwnPreprocess(Preprocess):
             what = f"a tensor of shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
             raise UserError(f"model.preprocess={self.spec} gives {what}: it has to give one (C, H, W).")
         return made.detach().float()
+
+    def refuse_random(self, stimuli: Stimuli) -> None:
+        """Raise UserError if the first images give other inputs when they are asked for again."""
+        few = range(min(_TWICE, len(stimuli)))
+        for i, one, other in zip(few, self.pixels(stimuli, few), self.pixels(stimuli, few), strict=True):
+            if not torch.equal(one.nan_to_num(), other.nan_to_num()):
+                raise UserError(
+                    f"model.preprocess={self.spec} makes another input of the same image each time "
+                    f"({stimuli.ids[i]}): give the transform of evaluation, without random crops, flips or colours."
+                )
 
     def geometry(self) -> str:
         return f"code {self.fingerprint[:16]}"

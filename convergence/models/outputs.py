@@ -41,7 +41,10 @@ def response(module: nn.Module, output: Any, batch: int | None = None) -> Tensor
 
     Linear layers and the blocks of some transformers (Swin) work on maps whose features come last, (n, H, W, C), and
     one-dimensional convolutions on sequences whose features come first, (n, N, T). Maps may have more axes of space.
+    Tokens stay as they are where they come before the images, (T, n, N).
     """
+    if isinstance(module, nn.MultiheadAttention):
+        output = output[0]  # not its weights
     tensor = tensor_of(output, batch)
     if tensor is None or tensor.ndim < 2:
         return None

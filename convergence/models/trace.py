@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from convergence.models.outputs import response, tensors_of
 
+_ROW = 1024  # numbers that are kept of a response to an image, about
 _SUMS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
 _PRODUCTS = {
     *("matmul", "__matmul__", "__rmatmul__", "bmm", "baddbmm", "einsum"),
@@ -23,11 +24,15 @@ _PRODUCTS = {
 
 @dataclass(frozen=True)
 class Response:
-    """What one call of a module gave: its shape, with the batch axis, and the modules that were at work around it."""
+    """What one call of a module gave: its shape, with the batch axis, and the modules that were at work around it.
+
+    ``rows`` are some of its numbers for each image, (n, K), by the axis that may be that of the images.
+    """
 
     name: str
     shape: tuple[int, ...]
     within: frozenset[str]
+    rows: Mapping[int, Tensor]
 
 
 @dataclass
@@ -91,7 +96,8 @@ def _hooked(model: nn.Module, found: Trace, stack: list[Any], batch: int) -> Ite
             while label in found.responses:
                 again += 1
                 label = f"{name}:{again}"
-            found.responses[label] = Response(name, tuple(tensor.shape), frozenset(outer for outer, _ in stack))
+            within = frozenset(outer for outer, _ in stack)
+            found.responses[label] = Response(name, tuple(tensor.shape), within, _rows(tensor, batch))
 
         return hook
 
@@ -103,6 +109,13 @@ def _hooked(model: nn.Module, found: Trace, stack: list[Any], batch: int) -> Ite
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _rows(tensor: Tensor, batch: int) -> dict[int, Tensor]:
+    axes = [axis for axis in (0, 1)[: 1 + (tensor.ndim == 3)] if tensor.shape[axis] == batch]
+    step = max(1, tensor.numel() // (batch * _ROW))
+    # Cloned: what comes next may overwrite them.
+    return {a: torch.stack([row.reshape(-1)[::step].float() for row in tensor.unbind(a)]) for a in axes}
 
 
 def _is_stream(added: tuple[int, ...], output: tuple[int, ...]) -> bool:

@@ -26,6 +26,7 @@ from convergence.system.progress import progress
 
 _KEPT_BYTES = 2**29  # decoded images of one size are kept up to this
 _VERSION = 1
+_TWICE = 8  # images are read twice, to see that nothing in them is random: a flip shows in all but one of 256 tries
 _IMAGES = ("image", "img")  # how a mapping may call it
 _EXPECTED = "a PIL image, or a tensor (C, H, W) of uint8 or of floats from 0 to 1"
 
@@ -141,7 +142,12 @@ def _looked_at(images: Any, look: Look, what: str) -> _Looked:
             except (ValueError, OSError, SyntaxError) as error:
                 raise UserError(f"{what}: image {i} cannot be used ({error}): give {_EXPECTED}.") from None
             pixels = _pixels(image)
-            hashes.append(hashlib.sha256(repr(image.size).encode() + pixels.numpy().tobytes()).hexdigest())
+            hashes.append(_hash(image))
+            if i < _TWICE and _hash(_rgb(_called(lambda i=i: _parts(images[i]), what)[0], look)) != hashes[i]:  # type: ignore[misc]
+                raise UserError(
+                    f"{what}: image {i} is another picture each time it is read: take out of its transform what is "
+                    "random (crops, flips, colours), or draw it from the image's number."
+                )
             labels.append(label)
             ids.append(image_id)
             sizes.add(image.size)
@@ -259,6 +265,10 @@ def _rgb(item: Any, look: Look) -> Image.Image:
         raise ValueError(f"its numbers are {str(planes.dtype).removeprefix('torch.')}")
     array = planes.permute(1, 2, 0).contiguous().numpy()
     return as_meant(Image.fromarray(array[:, :, 0] if array.shape[-1] == 1 else array), look)
+
+
+def _hash(image: Image.Image) -> str:
+    return hashlib.sha256(repr(image.size).encode() + _pixels(image).numpy().tobytes()).hexdigest()
 
 
 def _pixels(image: Image.Image) -> Tensor:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from convergence import align, extract
 
@@ -110,8 +110,8 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
     found = extract(net, FLOATS, batch_size=16, device="cpu")["conv"]
     with torch.inference_mode():
         assert np.allclose(found, net.conv(FLOATS)[..., 4, 5], atol=1e-5)
-    assert net.sizes[1:4] == [16, 8, 4]
-    assert max(net.sizes[4:]) <= 3
+    assert net.sizes[2:5] == [16, 8, 4]  # after the two that look the layers up
+    assert max(net.sizes[5:]) <= 3
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,32 @@ def test_what_cannot_be_is_one_sentence(arguments: dict[str, Any], sentence: str
 def test_a_single_image_that_does_not_fit_is_said() -> None:
     class Full(Big):
         def forward(self, x: Tensor) -> Tensor:
-            if len(self.sizes) > 0:
+            if len(self.sizes) > 1:
                 raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
             return super().forward(x)
 
     with pytest.raises(ValueError, match="a single image does not fit through Full on cpu"):
         extract(Full(), FLOATS, device="cpu")
+
+
+class Noisy(Dataset):  # type: ignore[type-arg]
+    """Another picture each time."""
+
+    def __len__(self) -> int:
+        return 23
+
+    def __getitem__(self, i: int) -> Tensor:
+        return FLOATS[i] + 0.1 * torch.rand(3, 8, 10)
+
+
+@pytest.mark.parametrize("form", [Noisy, lambda: DataLoader(Noisy(), 4), lambda: DataLoader(Noisy(), 4, shuffle=True)])
+def test_a_data_set_that_gives_other_pictures_each_time_is_refused(form: Callable[[], Any]) -> None:
+    with pytest.raises(ValueError, match="image 0 is another picture each time it is read"):
+        extract(module(), form(), device="cpu")
+
+
+def test_a_loader_that_shuffles_is_warned_of(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convergence.system.notes.said", set())
+    for shuffle in (False, True):
+        extract(module(), DataLoader(TensorDataset(FLOATS), 4, shuffle=shuffle), device="cpu")
+        assert ("give shuffle=False" in caplog.text) == shuffle
