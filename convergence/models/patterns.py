@@ -1,7 +1,8 @@
 """The user's checkpoint files, and which training run and point of training each is of.
 
 ``runs/seed_{seed}/epoch_{epoch}.pth`` stands for all files of that shape: ``{seed}`` tells the run, ``{epoch}`` (epochs
-done, 0 before training) or ``{step}`` the point of training. ``{seed=3}`` stands for that seed alone.
+done, 0 before training) or ``{step}`` the point of training. ``{seed=3}`` stands for that seed alone. Without them,
+``runs/*.pth`` stands for files that are a training run each; beside them, ``*`` stands for any text.
 """
 
 from __future__ import annotations
@@ -44,17 +45,45 @@ class Run:
 def listed(checkpoints: Any) -> list[str]:
     """The patterns and paths of ``model.checkpoints``: null, one, or a list; ``package:NAME/FILE`` as a path.
 
+    Of shell patterns without placeholders, the files are listed, by the numbers in their names.
+
     Raises
     ------
     UserError
-        If it is neither, or the Python package is not installed.
+        If it is neither, no file goes by a shell pattern, or the Python package is not installed.
     """
     if checkpoints is None:
         return []
     found = [checkpoints] if isinstance(checkpoints, str) else checkpoints
     if not isinstance(found, list | tuple) or not all(isinstance(p, str) for p in found):
         raise UserError(f"model.checkpoints={checkpoints!r} is neither a path nor a list of paths: give one of these.")
-    return [_in_package(p) if p.startswith(PACKAGE) else p for p in found]
+    return [path for p in found for path in _expanded(_in_package(p) if p.startswith(PACKAGE) else p)]
+
+
+def _expanded(pattern: str) -> list[str]:
+    if _FIELD.search(pattern) or not glob.has_magic(pattern) or Path(pattern).exists():
+        return [pattern]
+    found = glob.glob(pattern) or glob.glob(_but_brackets(pattern))
+    if not found:
+        raise _none_like(pattern, re.split(r"[*?[]", pattern)[0])
+    return sorted(found, key=_by_number)
+
+
+def _by_number(path: str) -> list[Any]:
+    """seed2 before seed10."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", path))]
+
+
+def _but_brackets(text: str) -> str:
+    """A pattern in which ``*`` and ``?`` alone have a meaning."""
+    return glob.escape(text).replace("[*]", "*").replace("[?]", "?")
+
+
+def _none_like(pattern: str, begins: str) -> UserError:
+    folder = Path(begins + "*").parent
+    there = sorted(p.name for p in folder.iterdir())[:3] if folder.is_dir() else []
+    what = f"it holds {', '.join(there)} …" if there else "it does not exist, or is empty"
+    return UserError(f"model.checkpoints: no file looks like {pattern}; the search began in {folder}: {what}.")
 
 
 def _in_package(place: str) -> str:
@@ -106,7 +135,7 @@ def files(pattern: str) -> list[File]:
     expression, seen = "", set()
     for i, part in enumerate(parts):
         if i % 3 == 0:
-            expression += re.escape(part)
+            expression += re.escape(part).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
         if i % 3 != 1:
             continue
         if part not in _PLACES:
@@ -115,7 +144,7 @@ def files(pattern: str) -> list[File]:
         only = f"0*{int(parts[i + 1])}" if parts[i + 1] else _PLACES[part]
         expression += f"(?P={part})" if part in seen else f"(?P<{part}>{only})"
         seen.add(part)
-    wild = "*".join(glob.escape(part) for part in parts[::3])
+    wild = "*".join(map(_but_brackets, parts[::3]))
     found = []
     for path in glob.glob(wild):
         match = re.fullmatch(expression, path)
@@ -130,10 +159,7 @@ def files(pattern: str) -> list[File]:
                 )
             )
     if not found:
-        folder = Path(parts[0] + "*").parent
-        there = sorted(p.name for p in folder.iterdir())[:3] if folder.is_dir() else []
-        what = f"it holds {', '.join(there)} …" if there else "it does not exist, or is empty"
-        raise UserError(f"model.checkpoints: no file looks like {pattern}; the search began in {folder}: {what}.")
+        raise _none_like(pattern, re.split(r"[*?]", parts[0])[0])
     return found
 
 

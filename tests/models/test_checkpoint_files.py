@@ -191,6 +191,7 @@ FILES: dict[str, Callable[[Path], Path]] = {
     "a folder of safetensors": lambda f: _kept(f / "model.safetensors", lambda p: save_file(under("net."), p), f),
     "a folder with pytorch_model.bin": lambda f: _kept(f / "pytorch_model.bin", lambda p: torch.save(STATE, p), f),
     "a sharded folder": _sharded,
+    "the index of a sharded folder": lambda f: _sharded(f) / "model.safetensors.index.json",
 }
 
 

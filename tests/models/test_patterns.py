@@ -42,6 +42,31 @@ def test_signs_that_mean_something_to_a_shell_are_plain_ones(tmp_path: Path) -> 
     assert run.files[0].path.is_file()
 
 
+FILES = ["s10.pth", "s2.pth", "s1.pth", "notes.txt", "[a] b*.pth", "a b.pth", "b [1]/s3.pth", "b [1]/s3-x.pth"]
+SHELL = {
+    "*.pth": ["[a] b*.pth", "a b.pth", "s1.pth", "s2.pth", "s10.pth"],
+    "s*.pth": ["s1.pth", "s2.pth", "s10.pth"],
+    "s?.pth": ["s1.pth", "s2.pth"],
+    "s[12].pth": ["s1.pth", "s2.pth"],
+    "[a] b*.pth": ["[a] b*.pth"],  # a file of that very name
+    "b [1]/s?.pth": ["b [1]/s3.pth"],  # brackets that are none of a shell's
+    "b [1]/*": ["b [1]/s3-x.pth", "b [1]/s3.pth"],
+    "s{seed}.pth": ["s1.pth", "s2.pth", "s10.pth"],
+    "b*/s{seed}.pth": ["b [1]/s3.pth"],
+    "b [1]/s{seed}-*.pth": ["b [1]/s3-x.pth"],
+}
+
+
+@pytest.mark.parametrize("given", SHELL)
+@pytest.mark.parametrize("in_a_list", [False, True])
+def test_shell_patterns_are_training_runs_by_their_numbers(given: str, in_a_list: bool, tmp_path: Path) -> None:
+    touch(tmp_path, *FILES)
+    pattern = f"{tmp_path}/{given}"
+    found = patterns.runs(patterns.listed([pattern] if in_a_list else pattern))
+    assert [run.files[0].path.relative_to(tmp_path).as_posix() for run in found] == SHELL[given]
+    assert all(len(run.files) == 1 for run in found)
+
+
 def test_one_path_and_a_list_are_both_taken() -> None:
     assert patterns.listed(None) == []
     assert patterns.listed("a.pth") == ["a.pth"]
@@ -64,13 +89,15 @@ def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
         ("{sed}.pth", r"\{sed\} in .* is not known: the placeholders are \{seed\}, \{epoch\}, \{step\}"),
         ("x_{seed}.pth", r"no file looks like .*; the search began in .*: it holds 3_e01.ckpt, 3_e1.ckpt, y_1.pth"),
         ("nowhere/{seed}.pth", "no file looks like .*nowhere: it does not exist, or is empty"),
+        ("x*.pth", r"no file looks like .*; the search began in .*: it holds 3_e01.ckpt, 3_e1.ckpt, y_1.pth"),
+        ("nowhere/*.pth", "no file looks like .*nowhere: it does not exist, or is empty"),
         ("{seed}_e{epoch}.ckpt", "are of one seed and one point of training: remove one"),
     ],
 )
 def test_what_cannot_be_found_is_said(pattern: str, sentence: str, tmp_path: Path) -> None:
     touch(tmp_path, "y_1.pth", "3_e1.ckpt", "3_e01.ckpt")
     with pytest.raises(UserError, match=sentence):
-        patterns.runs([f"{tmp_path}/{pattern}"])
+        patterns.runs(patterns.listed([f"{tmp_path}/{pattern}"]))
 
 
 def test_a_seed_given_twice_is_refused(tmp_path: Path) -> None:

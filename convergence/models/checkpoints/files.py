@@ -29,6 +29,8 @@ def read(path: Path) -> Any:
         return _folder(path)
     if not path.is_file():
         raise UserError(f"model.checkpoints: {path} does not exist.")
+    if path.name.endswith(".index.json"):
+        return _sharded(path)
     with open(path, "rb") as handle:
         head = handle.read(512)
     other = _no_checkpoint(head)
@@ -45,16 +47,9 @@ def read(path: Path) -> Any:
 
 
 def _folder(path: Path) -> Any:
-    for name in _INDICES:
-        if (path / name).is_file():
-            try:
-                parts = sorted(set(json.loads((path / name).read_text())["weight_map"].values()))
-            except (ValueError, KeyError, AttributeError):
-                raise UserError(f"{path / name} is no index of weights: {_AGAIN}.") from None
-            whole: dict[str, Any] = {}
-            for part in parts:
-                whole |= read(path / Path(part).name)
-            return whole
+    index = next((path / name for name in _INDICES if (path / name).is_file()), None)
+    if index is not None:
+        return _sharded(index)
     found = next((path / name for name in _FOLDER if (path / name).is_file()), None)
     if found is None:
         alone = [p for p in sorted(path.iterdir()) if p.suffix in (".safetensors", ".bin", ".pth", ".pt", ".ckpt")]
@@ -63,6 +58,18 @@ def _folder(path: Path) -> Any:
             raise UserError(f"{path} is a folder without {' or '.join(_FOLDER[:2])} (it has {there}): name a file.")
         found = alone[0]
     return read(found)
+
+
+def _sharded(index: Path) -> Any:
+    """All parts that an index names, which lie beside it."""
+    try:
+        parts = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise UserError(f"{index} is no index of weights: {_AGAIN}.") from None
+    whole: dict[str, Any] = {}
+    for part in parts:
+        whole |= read(index.parent / Path(part).name)
+    return whole
 
 
 def _no_checkpoint(head: bytes) -> str | None:
