@@ -120,10 +120,69 @@ def test_a_single_unit_of_netcdf_keeps_its_repeats(tmp_path: Path, extra: tuple[
     np.testing.assert_allclose(one([str(tmp_path / "m.nc")]).responses["IT"], IT[..., :1])
 
 
-def test_of_several_names_for_ids_in_metadata_the_best_counts(tmp_path: Path) -> None:
-    about = {"image_id": json.dumps(list(range(12))), "stimulus_ids": json.dumps(IDS)}
-    save_file({"V4": V4}, tmp_path / "m.safetensors", metadata=about)
-    assert one([str(tmp_path / "m.safetensors")]).ids == tuple(IDS)
+def named_npz(path: Path, ids: dict[str, list[str]]) -> None:
+    np.savez(path, V4=V4, **{name: np.array(found) for name, found in ids.items()})
+
+
+def named_mat(path: Path, ids: dict[str, list[str]]) -> None:
+    from scipy.io import savemat
+
+    savemat(path, {"V4": V4, **{name: np.array(found, dtype=object)[:, None] for name, found in ids.items()}})
+
+
+def named_hdf5(path: Path, ids: dict[str, list[str]]) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as content:
+        for name, array in {**ids, "V4": V4}.items():
+            content[name] = array
+
+
+def named_parquet(path: Path, ids: dict[str, list[str]]) -> None:
+    pd.DataFrame(V4, columns=list("abcde")).assign(**ids).to_parquet(path)
+
+
+def named_safetensors(path: Path, ids: dict[str, list[str]]) -> None:
+    save_file({"V4": V4}, path, metadata={name: json.dumps(found) for name, found in ids.items()})
+
+
+def named_netcdf(path: Path, ids: dict[str, list[str]]) -> None:
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("h5netcdf")
+    coords = {name: ("presentation", found) for name, found in ids.items()}
+    xarray.Dataset({"V4": (("presentation", "neuroid"), V4)}, coords=coords).to_netcdf(path)
+
+
+def named_folder(path: Path, ids: dict[str, list[str]]) -> None:
+    path.mkdir()
+    np.save(path / "V4.npy", V4)
+    for number, (name, found) in enumerate(ids.items()):
+        if number % 2:
+            np.save(path / f"{name}.npy", np.array(found))
+        else:
+            (path / f"{name}.txt").write_text("\n".join(found))
+
+
+NAMED: dict[str, Callable[[Path, dict[str, list[str]]], None]] = {
+    "V4.npz": named_npz,
+    "V4.mat": named_mat,
+    "V4.h5": named_hdf5,
+    "V4.parquet": named_parquet,
+    "V4.safetensors": named_safetensors,
+    "V4.nc": named_netcdf,
+    "folder": named_folder,
+}
+
+
+@pytest.mark.parametrize("best", ["stimulus_ids", "stimulus_id", "image_ids"])
+@pytest.mark.parametrize("first", [False, True], ids=["best name last", "best name first"])
+@pytest.mark.parametrize("name", NAMED)
+def test_of_several_names_for_ids_the_best_counts_in_every_format(
+    tmp_path: Path, name: str, first: bool, best: str
+) -> None:
+    ids = {best: IDS, "image_id": [f"{i % 3}" for i in range(12)]}
+    NAMED[name](tmp_path / name, ids if first else dict(reversed(ids.items())))
+    found = one([str(tmp_path / name)])
+    assert (found.ids, list(found.layers)) == (tuple(IDS), ["V4"])
 
 
 @pytest.mark.parametrize(("name", "package"), [("m.h5", "h5py"), ("m.nc", "xarray")])

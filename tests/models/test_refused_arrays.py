@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 
 from convergence.models.options import ArraysConfig
 from convergence.models.recordings.recording import recordings
@@ -32,6 +34,17 @@ def in_groups(path: Path) -> None:
     with h5py.File(path, "w") as content:
         for session, ids in (("s1", IDS), ("s2", IDS[::-1])):
             content[f"{session}/V4"], content[f"{session}/stimulus_ids"] = V4, ids
+
+
+def twice_in_a_folder(path: Path) -> None:
+    path.mkdir()
+    np.save(path / "V4.npy", V4)
+    np.save(path / "stimulus_ids.npy", np.array(IDS))
+    (path / "stimulus_ids.txt").write_text("\n".join(IDS[::-1]))
+
+
+def twice_in_safetensors(path: Path) -> None:
+    save_file({"V4": V4, "image_id": np.arange(12)}, path, metadata={"image_id": json.dumps(IDS)})
 
 
 def in_time(path: Path) -> None:
@@ -60,7 +73,14 @@ WRONG: dict[str, tuple[str, Callable[[Path], None], list[str]]] = {
     "complex numbers": ("m.npz", arrays(V4=V4 + 1j), ["'V4'", "complex numbers"]),
     "ids by another name": ("m.npz", arrays(V4=V4, names=IDS), ["'names'", "call it stimulus_ids"]),
     "ids as objects": ("m.npz", arrays(V4=V4, stimulus_ids=np.array(IDS, dtype=object)), ["ids.astype(str)"]),
-    "two orders of stimuli": ("m.h5", in_groups, ["ids that differ"]),
+    "two orders of stimuli": ("m.h5", in_groups, ["ids that differ ('s1/stimulus_ids' and 's2/", "file of its own"]),
+    "two orders, by other names": (
+        "m.npz",
+        arrays(**{"a/V4": V4, "a/stimulus_ids": IDS, "b/V4": V4, "b/image_ids": IDS[::-1]}),
+        ["ids that differ ('a/stimulus_ids' and 'b/image_ids')"],
+    ),
+    "two orders in a folder": ("m", twice_in_a_folder, ["ids that differ"]),
+    "two orders in safetensors": ("m.safetensors", twice_in_safetensors, ["ids that differ"]),
     "bins of time": ("m.nc", in_time, ["'V4'", "(presentation, neuroid, time_bin)", "repetition"]),
     "different stimuli": ("m.npz", arrays(V4=V4, IT=IT[:, :9]), ["V4 12", "IT 9"]),
     "fewer ids": ("m.npz", arrays(V4=V4, stimulus_ids=IDS[:5]), ["'V4'", "12 stimuli", "5 stimulus_ids"]),

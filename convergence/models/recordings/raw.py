@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,26 +23,49 @@ class Raw:
     ----------
     arrays : by layer or area, (M, N) or (R, M, N) in files that are right.
     ids : of the M stimuli; None if the file has none.
+    named : all ids of the file, each with its name.
     """
 
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     ids: list[str] | None = None
+    named: list[tuple[str, list[str]]] = field(default_factory=list)
 
-    def add(self, name: str, value: np.ndarray) -> None:
-        """A variable of the file: the ids by their name, else a layer.
-
-        Raises
-        ------
-        ValueError
-            If the file has other ids too: which array they belong to is not known.
-        """
-        if name.rsplit("/", 1)[-1] in ID_NAMES:
-            ids = as_ids(value)
-            if self.ids not in (None, ids):
-                raise ValueError("it holds ids that differ, and there is room for one order of stimuli in a file")
-            self.ids = ids
+    def add(self, name: str, value: Any) -> None:
+        """A variable of the file: ids by their name, else a layer."""
+        if _name(name) in ID_NAMES:
+            self.named.append((name, as_ids(value)))
         else:
             self.arrays[name] = value
+
+
+def one_order(named: Sequence[tuple[str, list[str]]], path: Path) -> list[str] | None:
+    """The ids of a file that may hold several, in whatever format: those of the best name in each of its groups.
+
+    Raises
+    ------
+    UserError
+        If these differ between groups, or where two go by one name: which array they belong to is not known.
+    """
+    best: list[tuple[str, list[str]]] = []
+    for group in dict.fromkeys(_group(name) for name, _ in named):
+        here = [(name, ids) for name, ids in named if _group(name) == group]
+        first = min((_name(name) for name, _ in here), key=ID_NAMES.index)
+        best += [(name, ids) for name, ids in here if _name(name) == first]
+    for name, ids in best[1:]:
+        if ids != best[0][1]:
+            raise UserError(
+                f"{path} holds ids that differ ('{best[0][0]}' and '{name}'), and a file has one order of stimuli: "
+                "save what has another order in a file of its own, or bring all arrays into one."
+            )
+    return best[0][1] if best else None
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _group(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def as_ids(values: Iterable[Any]) -> list[str]:

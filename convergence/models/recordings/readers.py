@@ -6,13 +6,12 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from convergence.models.recordings import scientific
-from convergence.models.recordings.raw import ID_NAMES, Raw, as_ids
+from convergence.models.recordings.raw import ID_NAMES, Raw, as_ids, one_order
 from convergence.system.errors import UserError
 
 _PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
@@ -27,8 +26,12 @@ def read(path: Path) -> Raw:
     UserError
         If the ending is not known, the file is broken or holds objects, or a package is missing that reads it.
     """
-    if path.is_dir():
-        return _folder(path)
+    found = _folder(path) if path.is_dir() else _file(path)
+    found.ids = one_order(found.named, path) if found.named else found.ids
+    return found
+
+
+def _file(path: Path) -> Raw:
     ending = path.suffix.lower()
     if ending not in READERS:
         known = ", ".join(READERS)
@@ -63,13 +66,10 @@ def ids_in(path: Path) -> list[str]:
 def _folder(path: Path) -> Raw:
     found = Raw()
     for file in sorted(path.glob("*.npy")):
-        if file.stem in ID_NAMES:
-            found.ids = ids_in(file)
-        else:
-            found.arrays |= read(file).arrays
-    texts = [path / f"{name}.txt" for name in ID_NAMES]
-    for text in (t for t in texts if found.ids is None and t.is_file()):
-        found.ids = ids_in(text)
+        found.add(file.stem, ids_in(file) if file.stem in ID_NAMES else _file(file).arrays[file.stem])
+    for text in (path / f"{name}.txt" for name in ID_NAMES):
+        if text.is_file():
+            found.add(text.stem, ids_in(text))
     if not found.arrays:
         raise UserError(f"{path} is a folder without .npy files: put one per layer there, or name a file.")
     return found
@@ -91,20 +91,20 @@ def _parquet(path: Path) -> Raw:
     """Units in columns, stimuli in rows; ids in a column ``stimulus_id`` or in the index."""
     import pandas as pd
 
-    table = pd.read_parquet(path)
-    ids: Any = None
-    for name in reversed(ID_NAMES):
+    table, found = pd.read_parquet(path), Raw()
+    for name in ID_NAMES:
         if name in table:
-            ids = table.pop(name)
-    if ids is None and not isinstance(table.index, pd.RangeIndex):
-        ids = table.index
+            found.add(name, table.pop(name))
+    if not found.named and not isinstance(table.index, pd.RangeIndex):
+        found.ids = as_ids(table.index)
     other = [str(name) for name in table if not pd.api.types.is_numeric_dtype(table[name])]
     if other:
         raise UserError(
             f"{path}: column '{other[0]}' is no unit's responses, which are numbers: leave it out, or call it "
             "stimulus_id if it tells the stimuli."
         )
-    return Raw({path.stem: table.to_numpy(dtype=float)}, None if ids is None else as_ids(ids))
+    found.arrays[path.stem] = table.to_numpy(dtype=float)
+    return found
 
 
 def _safetensors(path: Path) -> Raw:
@@ -115,9 +115,9 @@ def _safetensors(path: Path) -> Raw:
             tensor = content.get_tensor(name)
             found.add(name, (tensor.float() if tensor.is_floating_point() and tensor.itemsize < 4 else tensor).numpy())
         about = content.metadata() or {}
-    named = next((name for name in ID_NAMES if name in about), None)
-    if named is not None:
-        found.ids = as_ids(json.loads(about[named]))
+    for name in ID_NAMES:
+        if name in about:
+            found.add(name, json.loads(about[name]))
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from convergence.models.recordings.raw import ID_NAMES, Raw, as_ids, needs
+from convergence.models.recordings.raw import ID_NAMES, Raw, needs
 from convergence.system.errors import UserError
 
 _REPEATS = ("rep", "trial")  # how the dimension of the repeats begins
@@ -73,9 +73,9 @@ def netcdf(path: Path) -> Raw:
         raise needs("xarray", f"{path} (NetCDF)") from None
     found = Raw()
     with xarray.open_dataset(path) as content:
-        ids = next((content[name] for name in ID_NAMES if name in content.variables), None)
-        if ids is not None:
-            found.ids = as_ids(ids.values)
+        for known in (known for known in ID_NAMES if known in content.variables):
+            found.add(known, content[known].values)
+        ids = content[found.named[0][0]] if found.named else None
         stimuli = ids.dims[0] if ids is not None and ids.ndim == 1 else None
         for name, array in content.data_vars.items():
             if str(name) in ID_NAMES:
