@@ -81,6 +81,7 @@ def for_hydra(words: Sequence[str]) -> tuple[list[str], list[str]]:
         If a word cannot be read, or adds or removes an option.
     """
     flags, overrides = split(words)
+    _refuse_dashes(flags)
     # Without a sweep no comma separates values; an experiment may make a sweep of its command.
     sweeps = any(w in MULTIRUN for w in flags) or any("experiment=" in w or "hydra.mode=" in w for w in overrides)
     overrides = [word for word in overrides if word != "model@against=null"]  # the default, no choice of the group
@@ -150,6 +151,24 @@ def _refuse_additions(words: Sequence[str], folders: list[Path]) -> None:
             near = difflib.get_close_matches(name, options.names(), n=1, cutoff=0.5)
             hint = f"did you mean {near[0]}?" if near else "`convergence run --help` lists the options."
             raise UserError(f"there is no option '{name}' to add ({word}); {hint}")
+
+
+def _refuse_dashes(flags: Sequence[str]) -> None:
+    """Options are no flags; what Hydra does not know, it answers with its usage."""
+    if not flags or set(flags) <= set(MULTIRUN):
+        return
+    from hydra._internal.utils import get_args_parser
+
+    known = get_args_parser()._option_string_actions
+    for flag in (flag for flag in flags if flag.startswith("-")):
+        name, equal, _ = flag.partition("=")
+        if any(one.startswith(name) for one in known):
+            continue
+        option = name.lstrip("-")
+        if option.partition(".")[0].partition("@")[0] in {one.partition(".")[0] for one in options.names()}:
+            word = flag.lstrip("-")
+            raise UserError(f"{flag}: write {word if equal else f'{word}=VALUE'}, without dashes.")
+        raise UserError(f"there is no flag {name}: `convergence run --help` lists them, and options have no dashes.")
 
 
 def _config_dirs(flags: Sequence[str]) -> list[Path]:

@@ -52,20 +52,23 @@ def _depth(table: pd.DataFrame) -> list[str]:
 
 def _areas(table: pd.DataFrame) -> list[str]:
     """Each area's best layer: its score, what it would be without noise, and the ceiling."""
+    best = best_layers(table)
+    repeated = bool(best.corrected.notna().any())
     lines = []
-    for (source, metric), part in best_layers(table).groupby(["source_model", "metric"], sort=False):
+    for (source, metric), part in best.groupby(["source_model", "metric"], sort=False):
         rows = [
             [
                 style.short(f"{row.target_model} {row.target_layer}", 38),
                 style.short(row.source_layer, 17),
                 f"{row.score:.3f}",
-                "" if np.isnan(row.corrected) else f"{row.corrected:.3f}",
+                *(["" if np.isnan(row.corrected) else f"{row.corrected:.3f}"] if repeated else []),
             ]
             for row in part.itertuples()
         ]
-        heads = (f"{source} → area, {metric}", "best layer", "score", "corrected")
-        lines += ["", *terminal.table(rows, heads=heads, right=(2, 3), folded=0)]
-    return [*lines, "", "corrected: as of responses without noise, by their repeats.", ""]
+        heads = (f"{source} → area, {metric}", "best layer", "score", *(["corrected"] if repeated else []))
+        lines += ["", *terminal.table(rows, heads=heads, right=range(2, len(heads)), folded=0)]
+    foot = ["corrected: as of responses without noise, by their repeats.", ""] if repeated else []
+    return [*lines, "", *foot]
 
 
 def _accuracies(trained: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ from math import prod
 
 from torch import Tensor, nn
 
-from convergence.models.outputs import refuse_compiled
+from convergence.models.outputs import refuse_compiled, refuse_other_inputs
 from convergence.models.sizes import traced
 from convergence.models.steady import image_axis, pilots, refuse_unsteady
 from convergence.models.trace import Trace
@@ -58,6 +58,7 @@ def choose(model: nn.Module, example: Tensor, patterns: Sequence[str] | None, na
         be tapped (naming the nearest, or why not), or if a layer does not answer an image in the same way each time.
     """
     refuse_compiled(model, name)
+    refuse_other_inputs(model, name)
     found, again = (traced(model, images, name) for images in pilots(example))
     layers = _described(model, found, again)
     named = patterns is not None

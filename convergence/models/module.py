@@ -15,6 +15,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from convergence.models.architecture import Architecture, normalisation
 from convergence.models.images import common_size, sample
 from convergence.models.options import ModuleConfig
+from convergence.models.outputs import refuse_other_inputs
 from convergence.models.preprocess import PixelPreprocess, Preprocess
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.options import DatasetConfig, Transform
@@ -118,6 +119,7 @@ def _takes_classes(factory: Callable[..., Any]) -> bool:
 
 def _check(config: ModuleConfig, model: nn.Module, example: Tensor) -> None:
     """One forward pass, before anything else."""
+    refuse_other_inputs(model, config.name)
     try:
         with torch.inference_mode():
             model(example)

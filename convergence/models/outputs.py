@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -60,6 +61,23 @@ def _features_last(module: nn.Module, maps: Tensor) -> bool:
         return True
     normalised = {getattr(c, "normalized_shape", None) for c in module.children()}
     return (maps.shape[-1],) in normalised and (maps.shape[1],) not in normalised
+
+
+def refuse_other_inputs(model: nn.Module, name: str) -> None:
+    """Raise UserError if the network's forward needs more than images."""
+    try:
+        parameters = list(inspect.signature(model.forward).parameters.values())
+    except (TypeError, ValueError):  # not to be told for some built in C
+        return
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    needed = [p.name for p in named if p.default is p.empty]
+    more = [p.name for p in named[1:] if p.default is p.empty]
+    if more:
+        raise UserError(
+            f"the forward pass of {name} needs {' and '.join(needed)}, and is given the images alone: give "
+            f"{' and '.join(more)} a default, or wrap the network in a module whose forward takes images and passes "
+            f"{'it' if len(more) == 1 else 'them'} on."
+        )
 
 
 def refuse_compiled(model: nn.Module, name: str) -> None:

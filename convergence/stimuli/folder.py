@@ -10,10 +10,12 @@ from convergence.stimuli.decoding import endings, look_of
 from convergence.stimuli.files import FileStimuli, listed, opened
 from convergence.stimuli.layouts import HELD_OUT, layout_of, share_of
 from convergence.stimuli.options import FilesConfig, OnError
+from convergence.stimuli.tables import READERS as TABLES
 from convergence.stimuli.tables import from_table
 from convergence.system.errors import UserError
 from convergence.system.notes import say_once
 
+_PACKED = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _log = logging.getLogger("convergence")
 
 
@@ -70,8 +72,10 @@ def _from_folders(config: FilesConfig, split: str) -> FileStimuli:
     by_class = layout.files()
     total = sum(map(len, by_class))
     if not total:
-        looked = ", ".join(sorted(endings()))
-        raise UserError(f"{layout.top} has no images in class folders, nor any that lie flat (looked for {looked}).")
+        raise UserError(
+            f"{layout.top} has no images, in class folders or flat: looked for .jpg, .png, .tif, .webp, .bmp and "
+            f"{len(endings()) - 5} other endings that Pillow reads."
+        )
     found = []
     for label, files in enumerate(by_class):
         mine = files if layout.divided else share_of(files, split, config.seed)
@@ -92,6 +96,12 @@ def _root(config: FilesConfig) -> Path:
     if not config.root:
         raise UserError(f"dataset={config.name} needs a folder of images: name it with dataset.root=PATH.")
     root = Path(config.root).expanduser()
+    if root.is_file():
+        way = "unpack it, and name the folder that comes out" if root.suffix.lower() in _PACKED else "name its folder"
+        what = "an archive" if root.suffix.lower() in _PACKED else "a file"
+        if root.suffix.lower() in TABLES:
+            what, way = "a table", f"give it as dataset.table={root}"
+        raise UserError(f"dataset.root={root} is {what}, not a folder of images: {way}.")
     if not root.is_dir():
         raise UserError(
             f"dataset={config.name} looked in {root}, which is no folder: name yours with dataset.root=PATH."

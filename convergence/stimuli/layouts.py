@@ -12,6 +12,7 @@ from pathlib import Path
 from convergence.stimuli.decoding import endings
 from convergence.stimuli.imagenet import class_order
 from convergence.system.errors import UserError
+from convergence.system.notes import say_once
 
 TRAINING = ("train", "training")
 HELD_OUT = ("test", "testing", "val", "valid", "validation")  # the folder with the held-out images, best first
@@ -181,10 +182,11 @@ def _say_what_is_left_out(top: Path, classes: Sequence[str]) -> None:
     beside = images_in(top, "", deep=False) if classes and _has_images(top) else []
     if beside:
         what = f"{len(beside):,} images that lie beside its {len(classes):,} class folders ({beside[0]}, …)"
-        _log.warning("%s: %s are left out.", top, what)
+        say_once(f"{top}: {what} are left out.", logging.WARNING)
     for name in [] if classes else folders_in(top):
         if count := len(images_in(top, name)):
-            _log.warning("%s: its images lie flat, so the %s in the folder %s are left out.", top, f"{count:,}", name)
+            text = f"{top}: its images lie flat, so the {count:,} in the folder {name} are left out."
+            say_once(text, logging.WARNING)
 
 
 def _unwrapped(root: Path) -> Path:

@@ -30,7 +30,7 @@ def _text(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=separator)
 
 
-_READERS: dict[str, Any] = {".csv": _text, ".tsv": _text, ".parquet": pd.read_parquet}
+READERS: dict[str, Any] = {".csv": _text, ".tsv": _text, ".parquet": pd.read_parquet}
 
 
 def from_table(config: FilesConfig, split: str) -> FileStimuli:
@@ -51,6 +51,8 @@ def from_table(config: FilesConfig, split: str) -> FileStimuli:
     assert paths is not None
     if not paths:
         raise UserError(f"dataset.table={table_path} has no rows: list one image in each.")
+    # As Windows writes them, but where a name has a backslash of its own.
+    paths = [path if "\\" not in path or (top / path).is_file() else path.replace("\\", "/") for path in paths]
     _refuse_missing(paths, top, table_path)
     ids = _texts(table, "id", table_path) or paths
     twice = pd.Series(ids)[pd.Series(ids).duplicated()]
@@ -74,9 +76,9 @@ def from_table(config: FilesConfig, split: str) -> FileStimuli:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    reader = _READERS.get(path.suffix.lower())
+    reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise UserError(f"dataset.table={path} is none of {', '.join(_READERS)}: save the table as one of these.")
+        raise UserError(f"dataset.table={path} is none of {', '.join(READERS)}: save the table as one of these.")
     try:
         return reader(path)
     except FileNotFoundError:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from convergence.commands import main as cli
+from convergence.figures.summary import summary
 from convergence.results import table as results
 from tests.support import drafts
 
@@ -75,7 +76,9 @@ def test_recordings_alone_need_no_data_set_and_are_put_in_one_order_by_id(
     shown = capsys.readouterr()
     assert "60 stimuli are common" in shown.err
     assert max(map(len, shown.out.split("results ")[0].splitlines())) <= 80
+    assert "corrected: as of responses without noise" in shown.out
     table = results.read([tmp_path])
+    assert "corrected" not in summary(table.assign(score_corrected=np.nan)), "without repeats nothing is"
     assert set(table.dataset) == {"recorded"}
     assert set(table.source_weights) == {"monkey1", "monkey2"}
     assert table.source_depth.isna().all(), "areas have names, and no depth"

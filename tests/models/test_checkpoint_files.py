@@ -249,7 +249,7 @@ def test_a_head_of_another_kind_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (lambda: under("backbone."), "the names are read without backbone."),
+        (lambda: under("backbone."), "the prefix backbone. of the names is left out"),
         (lambda: without("fc."), "there are no weights of fc, so that it is not compared"),
         (lambda: STATE | {"queue": torch.rand(3)}, "queue is not of the network"),
         (

@@ -99,6 +99,15 @@ def test_a_network_that_takes_no_size_says_what_it_raised() -> None:
         describe(Grey(), torch.zeros(1, 3, 32, 32), None, None, "net")
 
 
+def test_a_network_that_needs_more_than_images_says_what_to_do_about_it() -> None:
+    class Masked(nn.Conv2d):
+        def forward(self, x: Tensor, mask: Tensor, *, bias: Tensor) -> Tensor:  # type: ignore[override]
+            return super().forward(x * mask) + bias
+
+    with pytest.raises(UserError, match="net needs x and mask and bias, and is given the images alone: give mask and"):
+        describe(Masked(3, 4, 3), torch.zeros(1, 3, 8, 8), None, None, "net")
+
+
 def test_units_of_maps_with_more_axes_of_space() -> None:
     maps = torch.arange(2 * 3 * 4 * 5 * 6.0).reshape(2, 3, 4, 5, 6)
     expected = {"center": maps[..., 2, 2, 3], "mean": maps.mean((2, 3, 4)), "samples": maps.flatten(2).mT}

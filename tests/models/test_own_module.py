@@ -53,6 +53,10 @@ class Grey(Small):
     def forward(self, x):
         return self.fc(self.conv2(x[:, :1]))
 
+class Masked(Small):
+    def forward(self, x, mask, *, scale=1):
+        return super().forward(x * mask * scale)
+
 made = Small()
 width = 3
 
@@ -199,6 +203,10 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "another input": (
         {"factory": "nets.py:Grey"},
         r"does not take an input of 1 × 3 × 16 × 16 \(nets.py:31: RuntimeError: .*model.image_size",
+    ),
+    "another argument of forward": (
+        {"factory": "nets.py:Masked"},
+        r"needs x and mask, and is given the images alone: give mask a default, or wrap .* and passes it on",
     ),
     "preprocess": ({"factory": "nets.py:small", "preprocess": "nets.py:as_list"}, r"gives a list: .* \(C, H, W\)"),
     "both": ({"factory": "nets.py:small", "preprocess": "nets.py:grey", "image_size": 8}, "the place of model.image_"),

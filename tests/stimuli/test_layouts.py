@@ -99,6 +99,14 @@ def test_what_lies_beside_the_classes_is_left_out_aloud(tmp_path: Path, caplog: 
     assert "preview.png" in caplog.text
 
 
+@pytest.mark.parametrize("places", [["1.png", "2.png", "more/3.png"], ["0.png", "a/1.png", "b/2.png"]])
+def test_what_is_left_out_is_said_once(places: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    draw(tmp_path, *places)
+    for _ in range(3):  # a run looks at its images more than once
+        load(options(tmp_path), "all")
+    assert caplog.text.count("left out") == 1
+
+
 def test_one_image_of_each_class_cannot_be_trained_on(tmp_path: Path) -> None:
     draw(tmp_path, "a/1.png", "b/2.png")
     with pytest.raises(UserError, match="none can be held out"):
@@ -149,6 +157,32 @@ def test_a_table_that_will_not_do_is_refused_in_a_sentence(rows: dict, message: 
 def test_tables_of_other_kinds_and_missing_ones_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=name):
         load(FilesConfig(name="image_folder", table=str(tmp_path / name)), "all")
+
+
+def test_paths_as_windows_writes_them_are_found(tmp_path: Path) -> None:
+    draw(tmp_path, "a/1.png", "b/2.png", "c\\3.png")
+    pd.DataFrame({"path": ["a\\1.png", "b/2.png", "c\\3.png"]}).to_csv(tmp_path / "t.csv", index=False)
+    images = load(FilesConfig(name="image_folder", stimuli=None, table=str(tmp_path / "t.csv")), "all")
+    assert sorted(images.ids) == ["a/1.png", "b/2.png", "c\\3.png"], "a name with a backslash of its own stays"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("set.zip", "is an archive, not a folder of images: unpack it, and name the folder that comes out"),
+        ("set.tar.gz", "is an archive, not a folder of images: unpack it"),
+        ("images.csv", r"is a table, not a folder of images: give it as dataset.table=.*images\.csv"),
+        ("1.png", "is a file, not a folder of images: name its folder"),
+        ("empty", "has no images, in class folders or flat: looked for .jpg, .png, .tif, .webp, .bmp and [0-9]+ other"),
+    ],
+)
+def test_what_is_no_folder_of_images_says_what_to_do(name: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    if name != "empty":
+        (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(UserError, match=sentence) as refused:
+        load(options(tmp_path / name), "all")
+    assert len(str(refused.value)) < 150 + 2 * len(str(tmp_path))
 
 
 def test_an_empty_file_is_broken_and_can_be_skipped(tmp_path: Path) -> None:

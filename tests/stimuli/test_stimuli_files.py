@@ -163,7 +163,7 @@ def test_a_missing_folder_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=r"name it with dataset\.root=PATH"):
         load(FilesConfig(name=name), "test")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty has no images in class folders"):
+    with pytest.raises(UserError, match="empty has no images, in class folders or flat"):
         load(folder_config(tmp_path / "empty"), "test")
 
 

@@ -190,7 +190,7 @@ def _notes(
 ) -> tuple[str, ...]:
     found = []
     if chosen.prefix:
-        found.append(f"the names are read without {chosen.prefix}")
+        found.append(f"the prefix {chosen.prefix} of the names is left out")
     if missing:
         found.append(f"there are no weights of {_listed(_owners(missing))}, so that it is not compared")
     if surplus:
