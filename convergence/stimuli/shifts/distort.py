@@ -12,7 +12,7 @@ from convergence.stimuli.shifts.shift import Batch
 from convergence.stimuli.shifts.statistics import Statistics
 from convergence.system.errors import UserError
 
-VERSION = 4  # of the shifts: raise it whenever a pixel changes
+VERSION = 5  # of the shifts: raise it whenever a pixel changes
 _LEAST_SIZE = 8  # below it, an eidolon has one scale or none
 _LATTICE = 2.0**20  # per level of a pixel
 

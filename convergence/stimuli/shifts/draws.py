@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _PART = 2**15  # numbers that are made normal at once
+# sqrt(2) sin(pi x / 2) = x (a + b x^2 + c x^4 + d x^6) to 1e-8 for |x| <= 1/2: d, c, b, a
+_SINE = tuple(np.float32(c) for c in (-0.00649447745, 0.112678743, -0.913529548, 2.22144144))
 
 
 def image_seed(seed: int, image_id: str, shift: str, level: str) -> int:
@@ -59,18 +61,37 @@ class Streams:
 
 
 def _box_muller(raw: NDArray[np.uint64], into: NDArray[np.float32]) -> None:
-    """Normals (2, k), in place, of k raw numbers."""
+    """Normals (2, k), in place, of k raw numbers, which are used up."""
     # NumPy's functions of single precision are vectorised: a tenth of the time of double precision.
-    low, high = np.right_shift(raw, np.uint64(1)).astype("<u8", copy=False).view("<u4").reshape(-1, 2).T
-    radius = high.astype(np.float32)
-    radius += np.float32(0.5)
-    radius *= np.float32(2.0**-31)
-    np.log(radius, out=radius)
-    radius *= np.float32(-2)
-    np.abs(radius, out=radius)  # a zero has a sign
-    np.sqrt(radius, out=radius)
-    angle = low.astype(np.float32)
-    angle *= np.float32(2 * np.pi * 2.0**-32)
-    np.cos(angle, out=into[0])
-    np.sin(angle, out=into[1])
-    into *= radius
+    # Signed words convert faster; a negative angle is the same one, a turn before.
+    np.right_shift(raw, np.uint64(1), out=raw)
+    low, high = raw.astype("<u8", copy=False).view("<i4").reshape(-1, 2).T
+    diameter = high.astype(np.float32)
+    diameter += np.float32(0.5)
+    diameter *= np.float32(2.0**-31)
+    np.log(diameter, out=diameter)
+    diameter *= np.float32(-8)
+    np.sqrt(diameter, out=diameter)
+    turns = low.astype(np.float32)
+    turns *= np.float32(2.0**-32)
+    _around(turns, diameter, into)
+
+
+def _around(turns: NDArray[np.float32], diameter: NDArray[np.float32], into: NDArray[np.float32]) -> None:
+    """Half the diameter times the cosine and the sine (2, k) of up to half a turn; uses up what it is given."""
+    # The sine of a quarter of the angle by a short series, the rest by doubling it twice: less than a call of each.
+    square = turns * turns
+    sine = square * _SINE[0]
+    for coefficient, factor in zip(_SINE[1:], (square, square, turns), strict=True):
+        sine += coefficient
+        sine *= factor
+    np.multiply(sine, sine, out=square)
+    np.subtract(np.float32(2), square, out=square)
+    np.sqrt(square, out=turns)
+    sine *= turns  # of half the angle
+    square -= np.float32(1)  # and its cosine
+    diameter_sine = np.multiply(diameter, sine, out=turns)
+    np.multiply(diameter_sine, square, out=into[1])
+    sine *= diameter_sine
+    diameter *= np.float32(0.5)
+    np.subtract(diameter, sine, out=into[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -43,7 +43,7 @@ def eidolon(images: Tensor, reach: float, coherence: float, grain: float, seeds:
     scale = images.shape[-1] / REFERENCE_SIZE
     # Image by image on the CPU: single precision then rounds the same way in any batch and beside any device.
     made = [
-        _displaced(plane, scale**2 * reach * _displacements(plane.shape[-1], coherence, scale * grain, seed))
+        _sampled(plane, _places(plane.shape[-1], scale**2 * reach, coherence, scale * grain, seed))
         for plane, seed in zip(grey(images).float().cpu(), seeds, strict=True)
     ]
     return as_rgb(torch.stack(made).to(images)) if made else images
@@ -68,45 +68,50 @@ def _middle(size: int) -> Tensor:
     return torch.stack([index.expand(size, size), index[:, None].expand(size, size)])
 
 
-def _displacements(size: int, coherence: float, grain: float, seed: int) -> Tensor:
-    """Of each scale, from fine to coarse, at reach 1: (K, 2, S, S), across and down."""
-    sigmas = _sigmas(size)[::-1]
-    fields = _noise(seed, [s for sigma in sigmas for s in (grain, sigma)[coherence == 1 : 1 + (coherence > 0)]], size)
-    fields = fields.unflatten(0, (len(sigmas), -1))
-    # What is coherent at a scale is summed over the coarser ones.
-    coherent = (fields[:, -1] * (torch.tensor(sigmas) / sigmas[0])[:, None, None, None]).cumsum(0)
-    return ((1 - coherence) * fields[:, 0] + coherence * coherent).flip(0)
+def _places(size: int, reach: float, coherence: float, grain: float, seed: int) -> Tensor:
+    """Where in what is padded each pixel samples each scale, from fine to coarse: (K, 2, S, S), across and down."""
+    sigmas = _sigmas(size)
+    wanted = [s for sigma in sigmas[::-1] for s in (grain, sigma)[coherence == 1 : 1 + (coherence > 0)]]
+    noise = _noise(seed, wanted, size)
+    places = _middle(size).repeat(len(sigmas), 1, 1, 1)
+    coherent = torch.zeros(2, size, size)
+    # From coarse to fine: what is coherent at a scale is summed over the coarser ones.
+    for sigma, place in zip(sigmas[::-1], places.unbind()[::-1], strict=True):
+        if coherence < 1:
+            place.add_(next(noise), alpha=reach * (1 - coherence))
+        if coherence > 0:
+            coherent.add_(next(noise), alpha=sigma / sigmas[-1])
+            place.add_(coherent, alpha=reach * coherence)
+    return places
 
 
-def _noise(seed: int, sigmas: Sequence[float], size: int) -> Tensor:
-    """Pairs of planes of noise: white at full scale, without its mean, blurred; what is not padded, (k, 2, S, S)."""
+def _noise(seed: int, sigmas: Sequence[float], size: int) -> Iterator[Tensor]:
+    """Pairs of planes of noise: white at full scale, without its mean, blurred; what is not padded, (2, S, S) each."""
     padded, before = _around(size)
     stream = Streams([seed], torch.device("cpu"))
-    made = []
     together = max(_TOGETHER // padded**2, 1)
     for at in range(0, len(sigmas), together):
         part = sigmas[at : at + together]
         white = stream.normal_pairs(len(part), padded, padded)[0].transpose(0, 1)
         strength = _FULL_SCALE / torch.maximum(white.amax((2, 3), keepdim=True), -white.amin((2, 3), keepdim=True))
         blurred = circular_blurs(white, part, before, before + size)
-        made.append((blurred - white.mean((2, 3), keepdim=True)) * strength)
-    return torch.cat(made)
+        yield from blurred.sub_(white.mean((2, 3), keepdim=True)).mul_(strength)
 
 
-def _displaced(plane: Tensor, displacements: Tensor) -> Tensor:
-    """A plane's slices, each at the displaced places of its pixels, linear between pixels, summed: (S, S)."""
+def _sampled(plane: Tensor, places: Tensor) -> Tensor:
+    """A plane's slices, each at its places of the pixels, linear between pixels, summed: (S, S); uses up the places."""
     size = plane.shape[-1]
     padded, before = _around(size)
     after = padded - size - before
     wide = functional.pad(plane[None], (before, after, before, after), mode="reflect")
-    places = displacements + _middle(size)
     # Only what is sampled of it is made, in steps of some pixels, so that few kinds of blurs are needed.
-    start = max(int(places.min()) // _ROUND * _ROUND, 0)
-    stop = min(-(-(int(places.max()) + 2) // _ROUND) * _ROUND, padded)
+    first, last = places.aminmax()
+    start = max(int(first) // _ROUND * _ROUND, 0)
+    stop = min(-(-(int(last) + 2) // _ROUND) * _ROUND, padded)
     blurred = circular_blurs(wide[None], _sigmas(size)[1:], start, stop)
     scales = torch.cat([wide[None, :, start:stop, start:stop], blurred])
     # Slices sum to the image: the finest reaches down to what was not blurred at all.
-    scales[:-1] -= scales[1:].clone()
+    scales[:-1] -= blurred
     # Where grid_sample wants them: -1 and 1 are the centres of the first and the last pixel.
-    grid = (places.permute(0, 2, 3, 1) - start) * (2 / (stop - start - 1)) - 1
+    grid = places.sub_(start).mul_(2 / (stop - start - 1)).sub_(1).permute(0, 2, 3, 1)
     return functional.grid_sample(scales, grid, padding_mode="border", align_corners=True).sum((0, 1))
