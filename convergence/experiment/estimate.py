@@ -98,6 +98,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     entries = [entry_of(n, images, cache, device) for n, images in asked]
     there = [entry for entry in entries if entry.is_finished]
     missing = [one for one, entry in zip(asked, entries, strict=True) if not entry.is_finished]
+    kept = [one for one in missing if is_kept(*one, cache, cfg.cache_gb, device)]
     passes = _passes(missing, device, cfg.batch_size)
     running = sum(passes[n.model].building + passes[n.model].seconds * len(images) for n, images in missing)
     # Networks that see images in the same way share their pixels.
@@ -109,11 +110,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         networks=len({n.key for c in comparisons for n in c.networks}),
         conditions=len({images.fingerprint for c in comparisons for images in c.all_stimuli}),
         images=sum(len(images) for _, images in missing),
-        cache_bytes=sum(
-            4 * values_per_stimulus(n) * len(images)
-            for n, images in missing
-            if is_kept(n, images, cache, cfg.cache_gb, device)
-        )
+        cache_bytes=sum(4 * values_per_stimulus(n) * len(images) for n, images in kept)
         + sum(passes[n.model].input_bytes * len(images) for n, images in ways.values() if not images.at_hand),
         memory_bytes=memory,
         process_bytes=max(most, now + max(late(cfg, c) for c in comparisons) + memory * (device.type == "cpu")),

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from convergence.activations.loading import Clock
 from convergence.alignment.chance import null as nulls
+from convergence.alignment.metrics import catalogue
 from convergence.axes import depth, ood, training
 from convergence.axes.comparison import Comparison
 from convergence.experiment import population, status
@@ -120,7 +121,10 @@ def _finished(cfg: Config, folder: Path) -> pd.DataFrame | None:
 
 def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
     started = time.monotonic()
-    nulls.of(cfg.null)  # too few draws for alpha: said before anything is trained
+    # Too few draws for alpha, chance that says nothing, a cache that can't be made: said before anything is trained.
+    nulls.refuse_idle(nulls.of(cfg.null), catalogue.resolve(cfg.metric.names))
+    with explained(Path(cfg.cache)):
+        Path(cfg.cache).mkdir(parents=True, exist_ok=True)
     device = resolve_device(cfg.device)
     before = inputs(cfg)  # what is changed from here on is noticed by the next run
     comparisons = PLANS[cfg.axis.name](cfg, folder=Path(cfg.cache) / "networks", device=device)

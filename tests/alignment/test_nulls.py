@@ -256,3 +256,10 @@ def test_where_there_is_nothing_to_score_there_is_no_p_value() -> None:
 def test_bad_arguments_get_one_sentence(arguments: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         align(layers(1, 60, (6,)), layers(2, 60, (6,)), **arguments)
+
+
+def test_a_null_that_leaves_no_row_is_refused() -> None:
+    x = {"a": np.random.default_rng(0).standard_normal((40, 4))}
+    with pytest.raises(ValueError, match=r"null=rotation changes no score of linear, cka, .*: add permutation or soft"):
+        align(x, x, metrics=("linear", "cka"), null="rotation", draws=19)
+    assert set(align(x, x, metrics=("linear", "cka"), null="both", draws=19, folds=4).null.dropna()) == {"shuffle"}

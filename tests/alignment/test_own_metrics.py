@@ -102,6 +102,9 @@ def text(x_train, y_train, x_test, y_test):
 def linear(x_train, y_train, x_test, y_test):
     return 1.0
 
+def two(x, y):
+    return 0.0
+
 number = 3
 """
 
@@ -114,6 +117,7 @@ number = 3
         ("mine.py:text", r"metric text on a × c, fold 0 returned str: it must return one number"),
         ("mine.py:linear", r"two metrics are called linear; rename your own"),
         ("mine.py:number", r"mine.py:number is no function of \(x_train"),
+        ("mine.py:two", r"mine.py:two is called with \(x_train, .*, and takes \(x, y\): let it take these four"),
         ("mine.py:absent", r"mine.py has no absent"),
         ("other.py:half", r"there is no file .*other.py"),
         ("svcca", r"metrics='svcca' is not known: choose from linear"),

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergence.alignment.metrics.catalogue import MEASURES
+from convergence.alignment.metrics.metric import Metric
 from convergence.system import seeds
 from convergence.system.errors import UserError
 
@@ -82,6 +83,21 @@ def of(options: NullConfig) -> Null | None:
     """The nulls that a config asks for, if any."""
     kinds = tuple(kind.value for kind in options.kinds)
     return Null(kinds, options.draws, options.alpha, options.seed, options.keep_draws) if kinds else None
+
+
+def refuse_idle(null: Null | None, metrics: Sequence[Metric]) -> None:
+    """Refuse chance that says nothing of any of the metrics, and so would leave no row.
+
+    Raises
+    ------
+    UserError
+        With the metrics that it says something of.
+    """
+    if null and null.kinds == ("rotation",) and not any(metric.basis_bound for metric in metrics):
+        raise UserError(
+            f"null=rotation changes no score of {', '.join(metric.name for metric in metrics)}, which ignore a "
+            f"rotation by construction: add {' or '.join(BASIS_BOUND)}, or use null=shuffle."
+        )
 
 
 def permutation(fold: Tensor, seed: int, draw: int) -> Tensor:

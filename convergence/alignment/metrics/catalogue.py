@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
@@ -20,6 +21,7 @@ def _gathered() -> dict[str, Metric]:
 
 
 MEASURES: dict[str, Metric] = _gathered()
+_OWN = "(x_train, y_train, x_test, y_test)"  # what a user's metric is called with
 METRICS: tuple[str, ...] = tuple(name for name, metric in MEASURES.items() if metric.paper)
 
 
@@ -54,11 +56,23 @@ def resolve(metrics: Sequence[str | Callable[..., Any]], what: str = "metric.nam
         call = user_code.load(one, what) if isinstance(one, str) else one
         name = one.rpartition(":")[2] if isinstance(one, str) else getattr(one, "__name__", type(one).__name__)
         if not callable(call):
-            raise UserError(f"{what}: {one} is no function of (x_train, y_train, x_test, y_test).")
+            raise UserError(f"{what}: {one} is no function of {_OWN}.")
+        _refuse_other_arguments(call, f"{what}: {one}")
         if name in found or name in MEASURES:
             raise UserError(f"{what}: two metrics are called {name}; rename your own.")
         found[name] = _own(name, call)
     return sorted(found.values(), key=lambda metric: metric.place)
+
+
+def _refuse_other_arguments(call: Callable[..., Any], what: str) -> None:
+    try:
+        signature = inspect.signature(call)
+    except (TypeError, ValueError):  # not to be told for some built in C
+        return
+    try:
+        signature.bind(*range(4))
+    except TypeError:
+        raise UserError(f"{what} is called with {_OWN}, and takes {signature}: let it take these four.") from None
 
 
 def ordered(names: Iterable[str]) -> list[str]:
