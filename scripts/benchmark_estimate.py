@@ -5,8 +5,7 @@
 
 Each run is a process of its own with a cache of its own. Networks are trained before the clock starts: the plan does
 not count training. Time is that of the run without its imports, and judging what the plan itself took of it; disk is
-what its cache holds of responses and pixels; memory is what its peak grew by, which beside the scoring includes the
-networks and a batch's activations.
+what its cache holds of responses and pixels; memory is the whole process's, with the program.
 """
 
 from __future__ import annotations
@@ -67,18 +66,19 @@ def measure(words: list[str]) -> dict[str, tuple[float, float]]:
     comparisons: list[Comparison] = experiment.PLANS[cfg.axis.name](
         cfg, folder=Path(cfg.cache) / "networks", device=device
     )
-    started = time.perf_counter()
     said = estimate(cfg, comparisons, device)
+    started = time.perf_counter()
+    estimate(cfg, comparisons, device)  # as the run will once more, now that all is imported
     judging = time.perf_counter() - started
-    before, started = _peak(), time.perf_counter()
+    started = time.perf_counter()
     experiment.run(cfg)
-    taken = time.perf_counter() - started - judging  # it judges once more
+    taken = time.perf_counter() - started - judging
     kept = [p for kind in ("activations", "pixels") for p in (Path(cfg.cache) / kind).rglob("*") if p.is_file()]
     return {
         "time": (said.seconds, taken),
         "judging": (judging, taken),
         "disk": (said.cache_bytes, sum(p.stat().st_size for p in kept)),
-        "memory": (said.memory_bytes, _peak() - before),
+        "memory": (said.process_bytes, _peak()),
     }
 
 

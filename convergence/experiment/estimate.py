@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections import Counter
@@ -31,7 +32,7 @@ from convergence.stimuli.base import Stimuli
 from convergence.system import budget
 from convergence.system.memory import held
 
-_LOOK = 0.05  # seconds for which images of a set are drawn, about, to judge the time for all
+_LOOK = 0.05  # seconds for which images of a set are drawn, at least, to judge the time for all
 _MOST = 64  # of them at most
 _ROOM = 1.0  # GiB that any piece of the scoring fits into that is timed
 _SPEND = 1.5  # seconds that judging the time of scoring may take, about
@@ -121,14 +122,14 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
 
 def _drawing(network: Network, images: Stimuli) -> float:
     """Seconds to draw, distort or decode all images as the network sees them."""
-    count = 1
-    for first in (0, 1):  # what is done but once goes by with the first
-        few = range(first, min(first + count, len(images)))
+    network.preprocess.pixels(images, [0])  # what is done but once goes by with it
+    each, spent, count = math.inf, 0.0, 1
+    while spent < _LOOK and count <= min(_MOST, len(images)):
         start = time.perf_counter()
-        network.preprocess.pixels(images, few)
+        network.preprocess.pixels(images, range(count))
         taken = time.perf_counter() - start
-        count = max(1, min(_MOST, len(images) - 1, int(_LOOK / (taken + 1e-9))))
-    return taken / len(few) * len(images)
+        each, spent, count = min(each, taken / count), spent + taken, 4 * count
+    return each * len(images)
 
 
 def _reading(entries: Sequence[Entry]) -> float:

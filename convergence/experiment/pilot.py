@@ -33,6 +33,7 @@ _NARROW = 256  # units of the first pieces at most
 _FIRST = 3  # pieces that are timed, whatever that takes
 _SURE = 1.3  # a piece may take so many times as long as the smaller ones let expect
 _LEAP = 20  # how much more of the fits a piece may hold than the one before it
+_PART, _LONG = 0.02, 4.0  # of long work a part may be spent on judging it, up to so many seconds
 _FEW, _MORE = 1, 4  # draws of chance, or sets that maps are carried over to
 
 
@@ -48,7 +49,7 @@ class Work:
 
     @property
     def terms(self) -> list[float]:
-        """How much there is of what takes time: calls, pairs of widths, passes over the responses, fits."""
+        """How much there is of what takes time: calls, pairs that are fitted apart, passes over the responses, fits."""
         layers = [self.x[a] for a in {a for a, _ in self.pairs}] + [self.y[b] for b in {b for _, b in self.pairs}]
         pairs = [(self.x[a][1], self.y[b][1], self.x[a][0]) for a, b in self.pairs]
         measures = [find(metric) for metric in self.options["metrics"]]
@@ -65,9 +66,11 @@ class Work:
             elif self.is_wide:
                 fit = rows**2 * (rows + n + m + _UNITS)
             else:
-                fit = (n + _UNITS) * (m + _UNITS) * max(n, m) ** 0.5  # more than square, as measured up to 1,024 units
+                fit = (n + _UNITS) * (m + _UNITS) * max(n, m)
             fits += fit * sum(measure.applies(n, m, p) for measure in measures) / len(measures)
-        return [1.0, float(len(set(pairs))), float(passes), float(fits)]
+        # By moments, pairs of the same widths are fitted together.
+        apart = pairs if self.is_wide or not measures[0].fitted else set(pairs)
+        return [1.0, float(len(apart)), float(passes), float(fits)]
 
     @property
     def is_wide(self) -> bool:
@@ -109,10 +112,11 @@ class Work:
         x = _spread({a: self.x[a] for a, _ in self.pairs}, layers)
         y = _spread({b: self.y[b] for a, b in self.pairs if a in x}, layers)
         pairs = tuple((a, b) for a, b in self.pairs if a in x and b in y)
-        x, y = ({n: (p, max(1, round(u * share))) for n, (p, u) in side.items()} for side in (x, y))
+        rows = max(round(min(self.rows * share, _ROWS) * of_rows), min(self.rows, 20 * self.options["folds"]))
+        least = rows + 1 if self.is_wide else 1  # what is scored by Gram matrices shall be scored so in its pieces
+        x, y = ({n: (p, min(u, max(least, round(u * share)))) for n, (p, u) in side.items()} for side in (x, y))
         most = _VALUES // sum(p * units for side in (x, y) for p, units in side.values())
-        rows = max(round(min(self.rows * share, _ROWS, most) * of_rows), min(self.rows, 20 * self.options["folds"]))
-        return Work(x, y, pairs, rows, self.options)
+        return Work(x, y, pairs, max(min(rows, most), min(self.rows, 20 * self.options["folds"])), self.options)
 
 
 def seconds(work: Work, null: Null | None, refitted: int, carried: int, spend: float) -> float:
@@ -132,12 +136,13 @@ def seconds(work: Work, null: Null | None, refitted: int, carried: int, spend: f
     def carry(sets: int, x: _MadeUp, y: _MadeUp, pairs: Sequence[Pair], **options: Any) -> None:
         transfer(x, y, [(x, y)] * sets, pairs, **options)
 
-    total, parts = 0.0, list(work.parts())
-    for part in parts:
-        if refitted:
-            total += refitted * _judged(part, fit, null.draws if null else 1, spend / len(parts))
-        if carried:
-            total += _judged(part, carry, carried, spend / len(parts))
+    calls = [(fit, null.draws if null else 1, refitted)] * bool(refitted) + [(carry, carried, 1)] * bool(carried)
+    judged = [(part, *call) for part in work.parts() for call in calls]
+    tiny = replace(work, x={"x": (1, 2)}, y={"y": (1, 3)}, pairs=(("x", "y"),), rows=20 * work.options["folds"])
+    _took(tiny, fit, 1)  # libraries are loaded, those for unequal widths too
+    total, end = 0.0, time.perf_counter() + spend
+    for left, (part, call, count, times) in zip(range(len(judged), 0, -1), judged, strict=True):
+        total += times * _judged(part, call, count, (end - time.perf_counter()) / left)
     return total
 
 
@@ -145,7 +150,7 @@ def _judged(work: Work, call: Callable[..., None], count: int, spend: float) -> 
     from scipy.optimize import nnls
 
     pieces = list(work.pieces())
-    _took(pieces[0], call, count)  # what is loaded but once
+    _took(pieces[0], call, count)  # what is done but once
     terms: list[list[float]] = []
     times: list[float] = []
     start = begun = time.perf_counter()
@@ -157,10 +162,10 @@ def _judged(work: Work, call: Callable[..., None], count: int, spend: float) -> 
         now = time.perf_counter()
         weights = 1 / np.array(times)  # of each piece its share counts, not its seconds
         rates, _ = nnls(np.array(terms) * weights[:, None], np.ones(len(times)))
-        left = (spend - (now - start)) * times[-1] / (now - begun)
+        whole = times[-1] if terms[-1] == work.terms else float(np.dot(rates, work.terms))
+        left = (max(spend, min(_LONG, _PART * whole)) - (now - start)) * times[-1] / (now - begun)
         least, most = terms[-1][-1], _LEAP * terms[-1][-1]
         larger = [p for p in pieces if least < p.terms[-1] <= most and _SURE * np.dot(rates, p.terms) <= left]
-        whole = times[-1] if terms[-1] == work.terms else float(np.dot(rates, work.terms))
         if not larger or whole < spend / 2:  # what is short need not be known well
             return whole
         begun = now
