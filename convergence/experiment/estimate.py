@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -14,8 +15,7 @@ from typing import Any
 import torch
 
 from convergence.activations.cache import Entry
-from convergence.activations.extract import entry_of, values_per_stimulus
-from convergence.activations.forward import forward, on_device
+from convergence.activations.extract import entry_of, extract, values_per_stimulus
 from convergence.activations.loading import Loader, batch_for, pixels_entry
 from convergence.alignment.chance import null as nulls
 from convergence.axes.comparison import Comparison
@@ -101,7 +101,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     missing = [one for one, entry in zip(asked, entries, strict=True) if not entry.is_finished]
     kept = [one for one in missing if is_kept(*one, cache, cfg.cache_gb, device)]
     passes = _passes(missing, device, cfg.batch_size)
-    running = sum(passes[n.model].building + passes[n.model].seconds * len(images) for n, images in missing)
+    running = sum(passes[n.model].beside + passes[n.model].seconds * len(images) for n, images in missing)
     # Networks that see images in the same way share their pixels.
     ways = {(images.fingerprint, n.preprocess.geometry()): (n, images) for n, images in missing}
     new = [(n, i) for n, i in ways.values() if not pixels_entry(n.preprocess, i, cache).folder.exists()]
@@ -122,13 +122,13 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
 
 def _drawing(network: Network, images: Stimuli) -> float:
     """Seconds to draw, distort or decode all images as the network sees them."""
-    network.preprocess.pixels(images, [0])  # what is done but once goes by with it
-    each, spent, count = math.inf, 0.0, 1
-    while spent < _LOOK and count <= min(_MOST, len(images)):
+    each, spent, stop, count = math.inf, -math.inf, len(images), 1  # what is done but once goes by with the first
+    while spent < _LOOK and count <= min(_MOST, stop):
         start = time.perf_counter()
-        network.preprocess.pixels(images, range(count))
+        network.preprocess.pixels(images, range(stop - count, stop))  # not the same again: some are kept
         taken = time.perf_counter() - start
-        each, spent, count = min(each, taken / count), spent + taken, 4 * count
+        each, stop = min(each, taken / count), stop - count
+        spent, count = (0.0, 1) if spent < 0 else (spent + taken, 4 * count)
     return each * len(images)
 
 
@@ -145,9 +145,9 @@ def _reading(entries: Sequence[Entry]) -> float:
 
 @dataclass(frozen=True)
 class _Pass:
-    """Images through one architecture: seconds to make it and for each image, and bytes of an image's pixels."""
+    """Images through one architecture: seconds beside them and for each, and bytes of an image's pixels."""
 
-    building: float
+    beside: float
     seconds: float
     input_bytes: int
 
@@ -162,20 +162,22 @@ def _passes(missing: Sequence[tuple[Network, Stimuli]], device: torch.device, ba
 
 
 def _passed(network: Network, images: Stimuli, device: torch.device, batch_size: Any) -> _Pass:
-    start = time.perf_counter()
-    model = on_device(network, device)
-    building = time.perf_counter() - start
     first = network.preprocess.pixels(images, [0])
     few = min(batch_for(batch_size, (first.shape[-2], first.shape[-1]), device), len(images))
-    part = images if images.at_hand else images.take(range(few))
     with tempfile.TemporaryDirectory() as place:
-        loader = Loader(network.preprocess, part, Path(place), batch_size, 0, device)
-        for number in range(2):  # what is done but once, and the images' decoding, goes by with the first
-            start = time.perf_counter()
-            (taken,) = forward(network, model, loader, [range(few)], list(network.layers))
-            Entry(Path(place)).write_chunk(number, {name: values.cpu() for name, values in taken.items()})
-            seconds = (time.perf_counter() - start) / few
-    return _Pass(building, seconds, first.numel())
+
+        def took(count: int) -> float:
+            loader = Loader(network.preprocess, images.take(range(count)), Path(place), batch_size, 0, device)
+            for _ in range(2):  # what is done but once, and the images' decoding, goes by with the first
+                shutil.rmtree(entry_of(network, loader.stimuli, loader.cache, device).folder, ignore_errors=True)
+                start = time.perf_counter()
+                extract(network, loader)
+                seconds = time.perf_counter() - start
+            return seconds
+
+        all_of_them, alone = took(few), took(1)
+    each = max(0.0, all_of_them - alone) / (few - 1) if few > 1 else alone
+    return _Pass(max(0.0, alone - each), each, first.numel())
 
 
 def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison], device: torch.device) -> float:
