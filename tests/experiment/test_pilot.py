@@ -26,7 +26,7 @@ def reading(rows: int, layers: dict[str, int], pairs: list[tuple[str, str]], dra
 
 
 def fitting(rows: int, layers: dict[str, int], pairs: list[tuple[str, str]], draws: int) -> float:
-    return 1e-5 * sum(layers[a] * layers[b] for a, b in pairs)
+    return 1e-6 * sum(layers[a] * layers[b] * max(layers[a], layers[b]) ** 0.6 for a, b in pairs)
 
 
 def chance(rows: int, layers: dict[str, int], pairs: list[tuple[str, str]], draws: int) -> float:
