@@ -138,7 +138,8 @@ def seconds(work: Work, null: Null | None, refitted: int, carried: int, spend: f
 
     calls = [(fit, null.draws if null else 1, refitted)] * bool(refitted) + [(carry, carried, 1)] * bool(carried)
     judged = [(part, *call) for part in work.parts() for call in calls]
-    tiny = replace(work, x={"": (1, 2)}, y={"": (1, 3)}, pairs=(("", ""),), rows=20 * work.options["folds"])
+    sizes = {"a": (1, 2), "b": (1, 3)}
+    tiny = replace(work, x=sizes, y=sizes, pairs=(("a", "a"), ("a", "b")), rows=20 * work.options["folds"])
     _took(tiny, fit, 1)  # libraries are loaded, those for unequal widths too
     total, end = 0.0, time.perf_counter() + spend
     for left, (part, call, count, times) in zip(range(len(judged), 0, -1), judged, strict=True):
