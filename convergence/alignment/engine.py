@@ -6,7 +6,7 @@ tensors (pairs, folds, variants, N_x, N_y) and do not know which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -125,10 +125,11 @@ class Tile:
         widths = [side[0].live.shape[-1] for side in (block.x, block.y)]
         return [metric for metric in self.metrics if widths[0] == widths[1] or not metric.equal_widths]
 
-    def observed(self, block: Block, directions: Sequence[str], exact: bool = False) -> Found:
-        """Scores of the data, on each of the sets."""
+    def observed(self, block: Block, directions: Sequence[str], doubtful: Collection[str] = ()) -> Found:
+        """Scores of the data, on each of the sets; where metrics are doubtful of these alone, by their careful ways."""
         training, held_out = self.data(block)
-        return evaluate(replace(training, exact=exact), held_out, self.applicable(block), directions)
+        metrics = [m for m in self.applicable(block) if m.name in doubtful or not doubtful]
+        return evaluate(replace(training, exact=bool(doubtful)), held_out, metrics, directions)
 
     def data(self, block: Block) -> tuple[Training, HeldOut]:
         """What the data say of a block's pairs."""

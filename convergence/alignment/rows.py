@@ -47,21 +47,19 @@ def _scored(tile: Tile, block: Block, directions: Sequence[str]) -> tuple[Block,
     return block, tile.observed(block, directions)
 
 
-def settled(found: Found, again: Callable[[], Found]) -> dict[tuple[str, str], np.ndarray]:
-    """(pairs, folds, variants, 5) on the host; what a fast fit leaves in doubt is taken from ``again``."""
+def settled(found: Found, again: Callable[[set[str]], Found]) -> dict[tuple[str, str], np.ndarray]:
+    """(pairs, folds, variants, 5) on the host; what fast fits of some metrics leave in doubt is from ``again``."""
     numbers = dict(zip(found, torch.stack(list(found.values())).cpu().numpy(), strict=True)) if found else {}
-    if any(values[..., 5].any() for values in numbers.values()):
-        numbers = {
-            key: np.where(numbers[key][..., 5:] > 0, values.cpu().numpy(), numbers[key])
-            for key, values in again().items()
-        }
+    if doubtful := {metric for (metric, _), values in numbers.items() if values[..., 5].any()}:
+        for key, values in again(doubtful).items():
+            numbers[key] = np.where(numbers[key][..., 5:] > 0, values.cpu().numpy(), numbers[key])
     return {key: values[..., :5] for key, values in numbers.items()}
 
 
 def _columns(tile: Tile, block: Block, found: Found) -> list[list[_Columns]]:
     """For each of the tile's held-out sets, the columns of its rows, metric by metric and direction by direction."""
     directions = list(dict.fromkeys(direction for _, direction in found))
-    numbers = settled(found, lambda: tile.observed(block, directions, exact=True))
+    numbers = settled(found, lambda doubtful: tile.observed(block, directions, doubtful))
     dead_x, dead_y = (_dead(units.varies, len(block.pairs)) for units in block.held_out)
     counts = tile.moments.counts
     pairs, folds = np.arange(len(block.pairs)), np.arange(len(tile.held))

@@ -8,7 +8,10 @@ At equal widths a vertex of the transport polytope is a permutation, and the two
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from math import lcm
 from typing import Any
 
@@ -118,7 +121,10 @@ def solved(training: Training, solve: Callable[[NDArray[np.float64]], Plan], one
     """A plan for each matrix of training correlations, of live units alone: on the CPU, whatever the device."""
     cross, lead = training.cross, training.cross.shape[:-2]
     flat, live_x, live_y = training.once(_correlations)
-    plans = [_among_live(solve, r, a, b) for r, a, b in zip(flat, live_x, live_y, strict=True)]
+    # Torch has one thread where blocks are worked on side by side; beside a GPU, which they wait for, the plans are.
+    threads = min(torch.get_num_threads(), len(flat))
+    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        plans = list((pool.map if pool else map)(partial(_among_live, solve), flat, live_x, live_y))
     edges = [torch.from_numpy(stack).to(cross.device).unflatten(0, lead) for stack in _padded(plans)]
     found = Matching(edges[0], edges[1], edges[2], (cross.shape[-2], cross.shape[-1]), one_to_one)
     if one_to_one or min(found.shape) < _FEW:
