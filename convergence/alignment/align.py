@@ -96,7 +96,7 @@ def align(
         raise UserError(f"metrics is empty: choose from {', '.join(MEASURES)}.")
     _check_choice("null", null, ("none", *nulls.CHOICES))
     chance = nulls.Null(nulls.CHOICES[null], draws, alpha, null_seed, keep_draws) if null != "none" else None
-    nulls.refuse_idle(chance, resolve(metrics, "metrics"))
+    nulls.say_where_idle(chance, resolve(metrics, "metrics"))
     _check_choice("on_nan", on_nan, ("raise", "drop_units", "drop_stimuli"))
     left, right = Arrays(x, "x", units), Arrays(y, "y", units)
     dropped = drop(left, right, on_nan)

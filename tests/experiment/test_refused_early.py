@@ -118,7 +118,6 @@ BAD: dict[str, tuple[list[str], str]] = {
         ],
         "permutation needs layers of equal width",
     ),
-    "chance that changes nothing": (["null=rotation"], "null=rotation changes no score of linear"),
     "too few draws": (["null=shuffle", "null.draws=5"], "ask for 19 draws"),
     "no such shift": (["axis=ood", "dataset.conditions=[fog]"], "there is no shift fog"),
     "no such level": (["axis=ood", "dataset.levels=[99]"], "no chosen shift has the level 99"),

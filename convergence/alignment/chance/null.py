@@ -14,6 +14,7 @@ A draw depends on the seed, its number and the number of units or stimuli alone,
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.metrics.metric import Metric
 from convergence.system import seeds
 from convergence.system.errors import UserError
+from convergence.system.notes import say_once
 
 if TYPE_CHECKING:
     from convergence.alignment.options import NullConfig
@@ -85,18 +87,13 @@ def of(options: NullConfig) -> Null | None:
     return Null(kinds, options.draws, options.alpha, options.seed, options.keep_draws) if kinds else None
 
 
-def refuse_idle(null: Null | None, metrics: Sequence[Metric]) -> None:
-    """Refuse chance that says nothing of any of the metrics, and so would leave no row.
-
-    Raises
-    ------
-    UserError
-        With the metrics that it says something of.
-    """
+def say_where_idle(null: Null | None, metrics: Sequence[Metric]) -> None:
+    """Say once if chance says nothing of any of the metrics, and so leaves no row; with those that it does."""
     if null and null.kinds == ("rotation",) and not any(metric.basis_bound for metric in metrics):
-        raise UserError(
+        say_once(
             f"null=rotation changes no score of {', '.join(metric.name for metric in metrics)}, which ignore a "
-            f"rotation by construction: add {' or '.join(BASIS_BOUND)}, or use null=shuffle."
+            f"rotation by construction, and leaves no row: add {' or '.join(BASIS_BOUND)}, or use null=shuffle.",
+            logging.WARNING,
         )
 
 
