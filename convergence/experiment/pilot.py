@@ -32,6 +32,7 @@ _UNITS = 64  # units beside which the overhead of a layer does not matter, about
 _NARROW = 256  # units of the first pieces at most
 _FIRST = 3  # pieces that are timed, whatever that takes
 _SURE = 1.3  # a piece may take so many times as long as the smaller ones let expect
+_SURPRISE = 2.5  # what takes so many times as long as was expected is timed again
 _LEAP = 20  # how much more of the fits a piece may hold than the one before it
 _PART, _LONG = 0.02, 4.0  # of long work a part may be spent on judging it, up to so many seconds
 _FEW, _MORE = 1, 4  # draws of chance, or sets that maps are carried over to
@@ -138,12 +139,9 @@ def seconds(work: Work, null: Null | None, refitted: int, carried: int, spend: f
 
     calls = [(fit, null.draws if null else 1, refitted)] * bool(refitted) + [(carry, carried, 1)] * bool(carried)
     judged = [(part, *call) for part in work.parts() for call in calls]
-    sizes = {"a": (1, 2), "b": (1, 3)}
-    tiny = replace(work, x=sizes, y=sizes, pairs=(("a", "a"), ("a", "b")), rows=20 * work.options["folds"])
-    _took(tiny, fit, 1)  # libraries are loaded, those for unequal widths too
-    total, end = 0.0, time.perf_counter() + spend
-    for left, (part, call, count, times) in zip(range(len(judged), 0, -1), judged, strict=True):
-        total += times * _judged(part, call, count, (end - time.perf_counter()) / left)
+    total = 0.0
+    for part, call, count, times in judged:
+        total += times * _judged(part, call, count, spend / len(judged))
     return total
 
 
@@ -151,7 +149,7 @@ def _judged(work: Work, call: Callable[..., None], count: int, spend: float) -> 
     from scipy.optimize import nnls
 
     pieces = list(work.pieces())
-    _took(pieces[0], call, count)  # what is done but once
+    _took(pieces[_FIRST - 1], call, count)  # what is loaded but once
     terms: list[list[float]] = []
     times: list[float] = []
     start = begun = time.perf_counter()
@@ -169,9 +167,11 @@ def _judged(work: Work, call: Callable[..., None], count: int, spend: float) -> 
         larger = [p for p in pieces if least < p.terms[-1] <= most and _SURE * np.dot(rates, p.terms) <= left]
         if not larger or whole < spend / 2:  # what is short need not be known well
             return whole
-        begun = now
+        begun, terms = now, [*terms, larger[-1].terms]
         times.append(_took(larger[-1], call, count))
-        terms.append(larger[-1].terms)
+        if times[-1] > _SURPRISE * np.dot(rates, terms[-1]):  # a library was loaded, or another program was at work
+            start, begun = start + times[-1], begun + times[-1]
+            times[-1] = min(times[-1], _took(larger[-1], call, count))
 
 
 def _took(work: Work, call: Callable[..., None], count: int) -> float:
