@@ -113,11 +113,12 @@ class Work:
         x = _spread({a: self.x[a] for a, _ in self.pairs}, layers)
         y = _spread({b: self.y[b] for a, b in self.pairs if a in x}, layers)
         pairs = tuple((a, b) for a, b in self.pairs if a in x and b in y)
-        rows = max(round(min(self.rows * share, _ROWS) * of_rows), min(self.rows, 20 * self.options["folds"]))
+        fewest = min(self.rows, 20 * self.options["folds"])
+        rows = max(round(min(self.rows * share, _ROWS) * of_rows), fewest)
         least = rows + 1 if self.is_wide else 1  # what is scored by Gram matrices shall be scored so in its pieces
         x, y = ({n: (p, min(u, max(least, round(u * share)))) for n, (p, u) in side.items()} for side in (x, y))
         most = _VALUES // sum(p * units for side in (x, y) for p, units in side.values())
-        return Work(x, y, pairs, max(min(rows, most), min(self.rows, 20 * self.options["folds"])), self.options)
+        return Work(x, y, pairs, max(min(rows, most), fewest), self.options)
 
 
 def seconds(work: Work, null: Null | None, refitted: int, carried: int, spend: float) -> float:
