@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -106,3 +106,17 @@ def test_statistics_are_those_of_all_images_however_they_come() -> None:
         statistics = measure(parts)
         assert statistics.mean_grey == pytest.approx(g.mean(), abs=1e-12)
         np.testing.assert_allclose(statistics.amplitude, np.abs(np.fft.rfft2(g)).mean(0), atol=1e-9)
+
+
+def test_an_image_is_decoded_once_for_all_shifts_and_levels(
+    photographs: Photographs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    decode = Photographs.image
+    monkeypatch.setattr(Photographs, "image", lambda self, i: (asked.append(i), decode(self, i))[1])
+    base = replace(photographs, fingerprint="decoded once")
+    sets = [shifted(base, *what) for what in (("contrast", "c50"), ("contrast", "c30"), ("stylized", "0"))]
+    for images in sets:
+        for i in (0, 1):
+            images.pixels([i])
+    assert sorted(asked) == [0, 1]

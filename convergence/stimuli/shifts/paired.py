@@ -33,6 +33,7 @@ _SAMPLE = 1000  # images that the statistics are of
 _BATCH = 100
 _ELEMENTS = 2**23  # of the images that are shifted at once; each takes some hundred bytes on the way
 _kept = Kept(2**29)  # several networks see the same images
+_bases = Kept(2**29)  # all levels of all shifts begin with the same images
 _measured: dict[str, Statistics] = {}  # by fingerprint: every level of every shift needs the same ones
 
 
@@ -189,9 +190,14 @@ def in_worker() -> bool:
 
 def _pixels(base: Stimuli | None, indices: list[int]) -> Tensor:
     assert base is not None
-    images = base.pixels(indices)
-    assert images is not None  # square() has seen to it
-    return images
+
+    def decoded(chosen: Tensor) -> Tensor:
+        images = base.pixels(chosen.tolist())
+        assert images is not None  # square() has seen to it
+        return images
+
+    chosen = torch.as_tensor(indices, dtype=torch.int64)
+    return decoded(chosen) if base.at_hand else _bases.pixels(base.fingerprint, chosen, len(base), decoded)
 
 
 def _seeds(ids: Sequence[str], seed: int, shift: str, level: str) -> list[int]:
