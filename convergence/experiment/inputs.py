@@ -118,14 +118,15 @@ def _state(path: Path, skipped: tuple[str, ...] = ()) -> str:
         names[:] = sorted(n for n in names if not n.startswith("."))
         if folder == str(path) and any(n.lower() in HELD_OUT for n in names):  # else there is nothing but training
             names[:] = [n for n in names if n.lower() not in skipped]
+        inner = os.path.relpath(folder, path)
+        above = "" if inner == os.curdir else inner + os.sep  # once a folder: of 60,000 files it would take a second
         for name in sorted(files):
             if not name.startswith("."):
-                place = os.path.join(folder, name)
                 try:
-                    stamp: tuple[Any, ...] = _stamp(os.stat(place))
+                    stamp: tuple[Any, ...] = _stamp(os.stat(f"{folder}{os.sep}{name}"))
                 except OSError:  # a link to nowhere
                     stamp = (_GONE,)
-                found.append((os.path.relpath(place, path), *stamp))
+                found.append((above + name, *stamp))
     return digest(found)
 
 
