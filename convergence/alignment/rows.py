@@ -25,7 +25,7 @@ NUMBERS = ("score", "score_global", "score_transport", "penalty", CORRECTED)  # 
 
 
 def observed(tile: Tile, directions: Sequence[str], pool: Any, advance: Callable[[int], None] | None) -> list[Any]:
-    """A table for each of the tile's held-out sets."""
+    """A table for each of the tile's held-out sets, in no order."""
     jobs = [(block.work, partial(_scored, tile, block, directions)) for block in tile.blocks]
     parts: list[list[_Columns]] = [[] for _ in tile.sets]
     for block, found in in_order(jobs, pool):
@@ -33,7 +33,7 @@ def observed(tile: Tile, directions: Sequence[str], pool: Any, advance: Callable
             parts[i] += of_set
         if advance is not None:
             advance(len(block.pairs) * len(tile.held))
-    return [in_catalogue_order(_table(of_set)) for of_set in parts]
+    return [_table(of_set) for of_set in parts]
 
 
 def _table(parts: list[_Columns]) -> pd.DataFrame:
