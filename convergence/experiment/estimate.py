@@ -32,7 +32,7 @@ from convergence.stimuli.base import Stimuli
 from convergence.system import budget
 from convergence.system.memory import held
 
-_LOOK = 0.05  # seconds for which images of a set are drawn, at least, to judge the time for all
+_LOOK, _LOOKS = 0.05, 1.0  # seconds for which images of a set are drawn to judge the time for all; for all sets
 _MOST = 64  # of them at most
 _ROOM = 1.0  # GiB that any piece of the scoring fits into that is timed
 _SPEND = 1.5  # seconds that judging the time of scoring may take, about
@@ -105,6 +105,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     # Networks that see images in the same way share their pixels.
     ways = {(images.fingerprint, n.preprocess.geometry()): (n, images) for n, images in missing}
     new = [(n, i) for n, i in ways.values() if not pixels_entry(n.preprocess, i, cache).folder.exists()]
+    look = min(_LOOK, _LOOKS / max(1, len(new)))
     now, most = held()  # with the networks that were tried, the recordings and the images that are at hand
     return Estimate(
         comparisons=len(comparisons),
@@ -115,15 +116,15 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         + sum(passes[n.model].input_bytes * len(images) for n, images in ways.values() if not images.at_hand),
         memory_bytes=memory,
         process_bytes=max(most, now + max(late(cfg, c) for c in comparisons) + memory * (device.type == "cpu")),
-        extraction_seconds=running + sum(_drawing(n, images) for n, images in new) + _reading(there),
+        extraction_seconds=running + sum(_drawing(*one, look) for one in new) + _reading(there),
         scoring_seconds=_scoring_seconds(cfg, comparisons, device),
     )
 
 
-def _drawing(network: Network, images: Stimuli) -> float:
+def _drawing(network: Network, images: Stimuli, look: float) -> float:
     """Seconds to draw, distort or decode all images as the network sees them."""
     each, spent, stop, count = math.inf, -math.inf, len(images), 1  # what is done but once goes by with the first
-    while spent < _LOOK and count <= min(_MOST, stop):
+    while spent < look and count <= min(_MOST, stop):
         start = time.perf_counter()
         network.preprocess.pixels(images, range(stop - count, stop))  # not the same again: some are kept
         taken = time.perf_counter() - start
