@@ -38,7 +38,8 @@ def rows_of(
     passes = sum(rounds * len(comparison.conditions) if p is Protocol.refit else once for p in protocols) or rounds
     within = representations.of(comparison, comparison.stimuli)
     others = [representations.of(comparison, condition.stimuli) for condition in comparison.conditions]
-    parts = []
+    parts: list[pd.DataFrame] = []
+    known: list[list[pd.DataFrame]] = []
     with progress("Scoring", passes * len(comparison.pairs) * cfg.metric.folds, "layer pairs × folds") as advance:
         options: dict[str, Any] = {
             "metrics": metrics,
@@ -49,23 +50,26 @@ def rows_of(
             "advance": advance,
         }
         if not comparison.conditions:
-            parts.append(_described(comparison, within, score(*within, comparison.pairs, null=null, **options)))
+            table = score(*within, comparison.pairs, null=null, **options)
+            parts.append(source_and_target(table, *_known(comparison, within)).assign(condition="wd"))
         for protocol in protocols:
             if protocol is Protocol.refit:
                 tables = [score(*other, comparison.pairs, null=null, **options) for other in others]
             else:
                 tables = transfer(*within, others, comparison.pairs, **options)
-            for condition, other, table in zip(comparison.conditions, others, tables, strict=True):
-                rows = _described(comparison, other, table)
-                parts.append(rows.assign(condition=condition.name, level=condition.level, protocol=protocol.value))
+            # Once they are read, and not before: the accuracy of what is computed when it is read is known then.
+            known = known or [_known(comparison, other) for other in others]
+            for condition, layers, table in zip(comparison.conditions, known, tables, strict=True):
+                about = {"condition": condition.name, "level": condition.level, "protocol": protocol.value}
+                parts.append(source_and_target(table, *layers).assign(**about))
     if any(part.empty for part in parts) or len(parts) != (len(protocols) * len(comparison.conditions) or 1):
         raise AssertionError(f"{comparison}: the plan has rows that were not scored")  # a bug of ours, never a user's
     return pd.concat(parts, ignore_index=True).assign(axis=cfg.axis.name, dataset=dataset_of(cfg))
 
 
-def _described(comparison: Comparison, responses: tuple[Joined, Joined], table: pd.DataFrame) -> pd.DataFrame:
-    x, y = (_layers(side, joined) for side, joined in zip((comparison.x, comparison.y), responses, strict=True))
-    return source_and_target(table, x, y).assign(condition="wd")
+def _known(comparison: Comparison, responses: tuple[Joined, Joined]) -> list[pd.DataFrame]:
+    """What the results say of both sides' layers."""
+    return [_layers(side, joined) for side, joined in zip((comparison.x, comparison.y), responses, strict=True)]
 
 
 def _layers(networks: Sequence[Network], responses: Joined) -> pd.DataFrame:

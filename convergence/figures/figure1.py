@@ -130,7 +130,7 @@ def _training(place: Any, rows: pd.DataFrame, shown: str) -> None:
 def _shifts(place: Any, rows: pd.DataFrame, shown: str) -> None:
     """D: within distribution, and the mean over shifts with its standard error."""
     axes = place.subplots()
-    found = [d for d in divergences(rows) if d.metric == shown]
+    found = divergences(rows[rows.metric == shown])
     for i, d in enumerate(found):
         color, marker, label = _PROTOCOLS[d.protocol]
         if i == 0:
@@ -144,7 +144,7 @@ def _shifts(place: Any, rows: pd.DataFrame, shown: str) -> None:
 def _accuracy(place: Any, rows: pd.DataFrame, shown: str) -> None:
     """E: correlation of alignment with accuracy over shifts, against depth."""
     axes = place.subplots()
-    for d in (d for d in divergences(rows) if d.metric == shown):
+    for d in divergences(rows[rows.metric == shown]):
         color, marker, label = _PROTOCOLS[d.protocol]
         r = correlation(d)
         if r.reason:

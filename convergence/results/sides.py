@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 _FORWARD = "x->y"
@@ -22,18 +23,18 @@ def source_and_target(table: pd.DataFrame, x: pd.DataFrame, y: pd.DataFrame) -> 
     table : as :func:`convergence.alignment.score.score` gives it.
     x, y : what is known of the layers of either side, by the engine's names.
     """
-    described = {"x": x, "y": y}
-    forward = table.direction == _FORWARD
-    parts = []
-    for rows, ends in ((forward, "xy"), (~forward, "yx")):
-        part = table[rows]
-        columns: dict[str, Any] = {}
-        for role, end in zip(("source", "target"), ends, strict=True):
-            about = described[end].loc[part[f"layer_{end}"]]
-            columns |= {f"{role}_{name}": about[name].to_numpy() for name in about}
-            columns |= {f"{role}_{name}": part[f"{name}_{end}"].to_numpy() for name in _PER_LAYER}
-        parts.append(part.assign(**columns))
-    return pd.concat(parts).sort_index()
+    forward = (table.direction == _FORWARD).to_numpy()
+    ends: list[dict[str, Any]] = []
+    for end, about in (("x", x), ("y", y)):
+        rows = about.index.get_indexer(table[f"layer_{end}"])
+        if (rows < 0).any():
+            raise KeyError(f"the table has layers of {end} of which nothing is known")
+        known = {name: about[name].to_numpy()[rows] for name in about}
+        ends.append(known | {name: table[f"{name}_{end}"].to_numpy() for name in _PER_LAYER})
+    of_x, of_y = ends
+    columns = {f"source_{name}": np.where(forward, of_x[name], of_y[name]) for name in of_x}
+    columns |= {f"target_{name}": np.where(forward, of_y[name], of_x[name]) for name in of_x}
+    return pd.concat([table, pd.DataFrame(columns, index=table.index)], axis=1)
 
 
 def x_and_y(rows: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
