@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def call(words: Sequence[str], task: Callable[[Any], None]) -> None:
     register()
     flags, overrides = for_hydra(words)
     try:
-        with arguments_of_hydra(["convergence run", *flags, *overrides]):
+        arguments = arguments_of_hydra(["convergence run", *flags, *overrides])
+        with arguments, _composed_once(may_sweep=bool(flags) or _may_sweep(flags, overrides)):
             hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:
         if debugging(words):
@@ -83,11 +85,29 @@ def for_hydra(words: Sequence[str]) -> tuple[list[str], list[str]]:
     flags, overrides = split(words)
     _refuse_dashes(flags)
     # Without a sweep no comma separates values; an experiment may make a sweep of its command.
-    sweeps = any(w in MULTIRUN for w in flags) or any("experiment=" in w or "hydra.mode=" in w for w in overrides)
+    sweeps = _may_sweep(flags, overrides)
     overrides = [word for word in overrides if word != "model@against=null"]  # the default, no choice of the group
     overrides = populations(overrides)
     _refuse_additions(overrides, _config_dirs(flags))
     return flags, [_readable(word, sweeps) for word in overrides]
+
+
+def _may_sweep(flags: Sequence[str], overrides: Sequence[str]) -> bool:
+    return any(w in MULTIRUN for w in flags) or any("experiment=" in w or "hydra.mode=" in w for w in overrides)
+
+
+@contextmanager
+def _composed_once(may_sweep: bool) -> Iterator[None]:
+    """Where nothing can ask for a sweep, Hydra doesn't compose the whole config a first time to see whether it does."""
+    from hydra._internal.hydra import Hydra
+
+    look = Hydra.get_mode
+    if not may_sweep:
+        Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]  # as where the config leaves it open
+    try:
+        yield
+    finally:
+        Hydra.get_mode = look  # type: ignore[method-assign]
 
 
 def _readable(word: str, sweeps: bool) -> str:
