@@ -114,8 +114,8 @@ def _hooked(model: nn.Module, found: Trace, stack: list[Any], batch: int) -> Ite
 def _rows(tensor: Tensor, batch: int) -> dict[int, Tensor]:
     axes = [axis for axis in (0, 1)[: 1 + (tensor.ndim == 3)] if tensor.shape[axis] == batch]
     step = max(1, tensor.numel() // (batch * _ROW))
-    # Cloned: what comes next may overwrite them.
-    return {a: torch.stack([row.reshape(-1)[::step].float() for row in tensor.unbind(a)]) for a in axes}
+    # Copied: what comes next may overwrite them.
+    return {a: tensor.movedim(a, 0).reshape(batch, -1)[:, ::step].to(torch.float32, copy=True) for a in axes}
 
 
 def _is_stream(added: tuple[int, ...], output: tuple[int, ...]) -> bool:
