@@ -17,6 +17,7 @@ from convergence.activations.loading import batch_for
 from convergence.activations.taps import taps
 from convergence.models.network import describe
 from convergence.models.options import Units
+from convergence.system import twice
 from convergence.system.device import float32_products, resolve_device
 from convergence.system.errors import UserError
 from convergence.system.notes import say_once
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHANNELS = (1, 3, 4)
-_TWICE = 8  # images of a data set that are read twice
 _SHUFFLING = ("RandomSampler", "SubsetRandomSampler", "WeightedRandomSampler")
 _IMAGE_KEYS = ("pixel_values", "image", "images", "x", "input")
 
@@ -167,16 +167,16 @@ def _refuse_random(images: Any, transform: Any) -> None:
     source = getattr(images, "dataset", images)
     if isinstance(source, list | tuple | Mapping | Tensor | np.ndarray) or not hasattr(source, "__getitem__"):
         return
-    for i in range(min(_TWICE, _count(source))):
+    for i in range(min(twice.TIMES, _count(source))):
         try:
             one, other = (_tensor(source[i], transform, i) for _ in range(2))
         except Exception:  # what a loader makes of such an item, or why it can't, is seen when it is read
             return
-        if one.shape != other.shape or not torch.equal(one.nan_to_num(), other.nan_to_num()):
-            raise UserError(
-                f"image {i} is another picture each time it is read: take out of the data set's transform what is "
-                "random (crops, flips, colours)."
-            )
+        sentence = (
+            f"image {i} is another picture each time it is read: take out of the data set's transform what is "
+            "random (crops, flips, colours)."
+        )
+        twice.refuse_another(one, other, sentence)
 
 
 def _tensor(item: Any, transform: Any, number: int) -> Tensor:

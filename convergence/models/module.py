@@ -19,13 +19,12 @@ from convergence.models.outputs import refuse_other_inputs
 from convergence.models.preprocess import PixelPreprocess, Preprocess
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.options import DatasetConfig, Transform
-from convergence.system import user_code
+from convergence.system import twice, user_code
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and standard deviation of its images
 _MIXED = 224  # pixels that images of different sizes are brought to
-_TWICE = 8  # images that the user's preprocessing is asked for twice
 _steady: set[OwnPreprocess] = set()  # that were asked, in this process
 _CLASSES = "num_classes"  # what most factories call the number of outputs
 
@@ -184,13 +183,13 @@ class OwnPreprocess(Preprocess):
 
     def refuse_random(self, stimuli: Stimuli) -> None:
         """Raise UserError if the first images give other inputs when they are asked for again."""
-        few = range(min(_TWICE, len(stimuli)))
+        few = range(min(twice.TIMES, len(stimuli)))
         for i, one, other in zip(few, self.pixels(stimuli, few), self.pixels(stimuli, few), strict=True):
-            if not torch.equal(one.nan_to_num(), other.nan_to_num()):
-                raise UserError(
-                    f"model.preprocess={self.spec} makes another input of the same image each time "
-                    f"({stimuli.ids[i]}): give the transform of evaluation, without random crops, flips or colours."
-                )
+            sentence = (
+                f"model.preprocess={self.spec} makes another input of the same image each time "
+                f"({stimuli.ids[i]}): give the transform of evaluation, without random crops, flips or colours."
+            )
+            twice.refuse_another(one, other, sentence)
 
     def geometry(self) -> str:
         return f"code {self.fingerprint[:16]}"

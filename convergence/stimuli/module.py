@@ -18,7 +18,7 @@ from convergence.stimuli.base import Stimuli, select
 from convergence.stimuli.decoding import PLAIN, Look, as_meant, look_of
 from convergence.stimuli.layouts import canonical, in_order, share_of
 from convergence.stimuli.options import ModuleConfig
-from convergence.system import user_code
+from convergence.system import twice, user_code
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
 from convergence.system.notes import say_once
@@ -26,7 +26,6 @@ from convergence.system.progress import progress
 
 _KEPT_BYTES = 2**29  # decoded images of one size are kept up to this
 _VERSION = 1
-_TWICE = 8  # images are read twice, to see that nothing in them is random: a flip shows in all but one of 256 tries
 _IMAGES = ("image", "img")  # how a mapping may call it
 _EXPECTED = "a PIL image, or a tensor (C, H, W) of uint8 or of floats from 0 to 1"
 
@@ -143,11 +142,13 @@ def _looked_at(images: Any, look: Look, what: str) -> _Looked:
                 raise UserError(f"{what}: image {i} cannot be used ({error}): give {_EXPECTED}.") from None
             pixels = _pixels(image)
             hashes.append(_hash(image))
-            if i < _TWICE and _hash(_rgb(_called(lambda i=i: _parts(images[i]), what)[0], look)) != hashes[i]:  # type: ignore[misc]
-                raise UserError(
+            if i < twice.TIMES:
+                again = _pixels(_rgb(_called(lambda i=i: _parts(images[i]), what)[0], look))  # type: ignore[misc]
+                sentence = (
                     f"{what}: image {i} is another picture each time it is read: take out of its transform what is "
                     "random (crops, flips, colours), or draw it from the image's number."
                 )
+                twice.refuse_another(pixels, again, sentence)
             labels.append(label)
             ids.append(image_id)
             sizes.add(image.size)
