@@ -6,7 +6,7 @@ tensors (pairs, folds, variants, N_x, N_y) and do not know which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,6 +26,11 @@ Found = dict[tuple[str, str], Tensor]  # by metric and direction: (pairs, folds,
 _BYTES = 8  # of a float64
 _STACKED = 2**23  # bytes of cross scatters that one block holds on a CPU, about
 _STACKED_ON_DEVICE = 2**31
+
+
+def asked(metrics: Iterable[Metric], doubtful: Collection[str]) -> list[Metric]:
+    """The metrics to score: all of them or, where the fast fits of some are in doubt, those alone."""
+    return [metric for metric in metrics if not doubtful or metric.name in doubtful]
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ class Tile:
     def observed(self, block: Block, directions: Sequence[str], doubtful: Collection[str] = ()) -> Found:
         """Scores of the data, on each of the sets; where metrics are doubtful of these alone, by their careful ways."""
         training, held_out = self.data(block)
-        metrics = [m for m in self.applicable(block) if m.name in doubtful or not doubtful]
+        metrics = asked(self.applicable(block), doubtful)
         return evaluate(replace(training, exact=bool(doubtful)), held_out, metrics, directions)
 
     def data(self, block: Block) -> tuple[Training, HeldOut]:

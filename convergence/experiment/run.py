@@ -122,7 +122,8 @@ def _finished(cfg: Config, folder: Path) -> pd.DataFrame | None:
 def _compute(cfg: Config, folder: Path) -> pd.DataFrame:
     started = time.monotonic()
     # Too few draws for alpha, chance that leaves no row, a cache that can't be made: said before anything is trained.
-    nulls.say_where_idle(nulls.of(cfg.null), catalogue.resolve(cfg.metric.names))
+    if null := nulls.of(cfg.null):
+        nulls.say_where_idle(null, catalogue.resolve(cfg.metric.names))
     with explained(Path(cfg.cache)):
         Path(cfg.cache).mkdir(parents=True, exist_ok=True)
     device = resolve_device(cfg.device)

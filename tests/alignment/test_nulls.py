@@ -263,4 +263,6 @@ def test_a_null_that_leaves_no_row_says_so(caplog: pytest.LogCaptureFixture) -> 
     found = align(x, x, metrics=("linear", "cka"), null="rotation", draws=19, folds=4)
     assert found.null.isna().all()
     assert "null=rotation changes no score of linear, cka, which ignore a rotation" in caplog.text
+    align(x, x, metrics=("linear",), null="rotation", draws=19, folds=4)
+    assert "null=rotation changes no score of linear, which ignores a rotation" in caplog.text
     assert set(align(x, x, metrics=("linear", "cka"), null="both", draws=19, folds=4).null.dropna()) == {"shuffle"}

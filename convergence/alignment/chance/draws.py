@@ -15,7 +15,7 @@ from convergence.alignment.chance import null as nulls
 from convergence.alignment.chance import variants
 from convergence.alignment.chance.drawn import Scores
 from convergence.alignment.chance.null import Null
-from convergence.alignment.engine import Block, Tile, evaluate, in_order
+from convergence.alignment.engine import Block, Tile, asked, evaluate, in_order
 from convergence.alignment.metrics.metric import HeldOut, Metric, Training
 from convergence.alignment.moments.accumulate import Pair, Permuted, Representation
 from convergence.alignment.request import Request
@@ -88,7 +88,7 @@ class _Job:
     def _found(self, doubtful: Collection[str] = ()) -> dict[tuple[str, str], Tensor]:
         training, held_out = self.make()
         training.exact = bool(doubtful)
-        metrics = [metric for metric in self.metrics if metric.name in doubtful or not doubtful]
+        metrics = asked(self.metrics, doubtful)
         return evaluate(training, held_out, metrics, self.directions)
 
 

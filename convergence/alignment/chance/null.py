@@ -90,8 +90,9 @@ def of(options: NullConfig) -> Null | None:
 def say_where_idle(null: Null | None, metrics: Sequence[Metric]) -> None:
     """Say once if chance says nothing of any of the metrics, and so leaves no row; with those that it does."""
     if null and null.kinds == ("rotation",) and not any(metric.basis_bound for metric in metrics):
+        ignore = "ignores" if len(metrics) == 1 else "ignore"
         say_once(
-            f"null=rotation changes no score of {', '.join(metric.name for metric in metrics)}, which ignore a "
+            f"null=rotation changes no score of {', '.join(metric.name for metric in metrics)}, which {ignore} a "
             f"rotation by construction, and leaves no row: add {' or '.join(BASIS_BOUND)}, or use null=shuffle.",
             logging.WARNING,
         )
