@@ -69,8 +69,9 @@ def test_a_process_ends_with_status_1_and_no_traceback(tmp_path: Path) -> None:
 def test_a_broken_shard_is_computed_again_across_architectures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    against = ["model@against=tiny_vgg", "against.training.epochs=1", "model.seeds.init=[0]", "against.seeds.init=[0]"]
-    words = ["run", *SMALL_RUN, f"output={tmp_path}", "metric=procrustes", "figures=false", *against]
+    against = ["model@against=tiny_vgg", "against.training.epochs=0", "model.seeds.init=[0]", "against.seeds.init=[0]"]
+    untrained = ["model.training.epochs=0", "metric=procrustes", "figures=false"]
+    words = ["run", *SMALL_RUN, f"output={tmp_path}", *untrained, *against]
     assert cli.main(words) == 0
     before = rows(tmp_path)
     assert set(before.source_model) == {"tiny_resnet", "tiny_vgg"}
@@ -84,7 +85,7 @@ def test_a_broken_shard_is_computed_again_across_architectures(
 
 @pytest.mark.slow
 def test_a_run_waits_for_another_one_in_its_folder(tmp_path: Path) -> None:
-    words = [*SMALL_RUN, "metric=procrustes", "figures=false", f"output={tmp_path}"]
+    words = [*SMALL_RUN, "model.training.epochs=0", "metric=procrustes", "figures=false", f"output={tmp_path}"]
     folder = run_folder(compose(words))
     with only_one(folder / LOCK, ""):
         second = begin("run", *words)
@@ -117,7 +118,7 @@ def test_flags_of_hydra_stand_before_or_after_the_command(
 @pytest.mark.slow
 def test_a_failing_job_does_not_end_a_sweep(tmp_path: Path) -> None:
     words = ["--multirun", "dataset.stimuli=5,100", "model.layers=[conv1]", "metric=procrustes", "figures=false"]
-    done = command("run", *SMALL_RUN, f"output={tmp_path}", *words)
+    done = command("run", *SMALL_RUN, "model.training.epochs=0", f"output={tmp_path}", *words)
     assert done.returncode == 1
     assert "5 stimuli are too few for 5 folds" in done.stderr
     assert "1 of the sweep's jobs failed: " in done.stderr
