@@ -19,7 +19,7 @@ import argparse
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 from typing import Any
@@ -161,12 +161,11 @@ def score_block(found: Found, tile: engine.Tile, block: engine.Block, times: flo
     training, held_out = counted(parts["statistics of pairs"], lambda: tile.data(block), times)
     for name in ("linear", "procrustes"):
         scores = counted(parts[name], lambda: evaluate(training, held_out, [MEASURES[name]], DIRECTIONS), times)  # noqa: B023
-    doubtful = int((scores["procrustes", "x->y"][..., 5] > 0).sum())
-    if doubtful:
-        found.doubtful += times * doubtful
-        careful = replace(training, exact=True)
-        again = parts["procrustes again, where in doubt"]
-        counted(again, lambda: evaluate(careful, held_out, [MEASURES["procrustes"]], DIRECTIONS), times)
+    doubtful = scores["procrustes", "x->y"][..., 5] > 0
+    if doubtful.any():
+        found.doubtful += times * int(doubtful.sum())
+        again, where = parts["procrustes again, where in doubt"], {"procrustes": doubtful}
+        counted(again, lambda: evaluate(training, held_out, [MEASURES["procrustes"]], DIRECTIONS, where), times)
     matching = MEASURES["soft_matching"]  # permutation takes its plans, at equal widths
     assert matching.fit is not None
     assert matching.score is not None

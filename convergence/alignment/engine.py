@@ -6,7 +6,7 @@ tensors (pairs, folds, variants, N_x, N_y) and do not know which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,14 +23,10 @@ from convergence.system.threads import one_thread
 
 T = TypeVar("T")
 Found = dict[tuple[str, str], Tensor]  # by metric and direction: (pairs, folds, variants, 6), see Scores.stacked
+Doubtful = Mapping[str, Tensor]  # by metric: bool (pairs, folds, variants)
 _BYTES = 8  # of a float64
 _STACKED = 2**23  # bytes of cross scatters that one block holds on a CPU, about
 _STACKED_ON_DEVICE = 2**31
-
-
-def asked(metrics: Iterable[Metric], doubtful: Collection[str]) -> list[Metric]:
-    """The metrics to score: all of them or, where the fast fits of some are in doubt, those alone."""
-    return [metric for metric in metrics if not doubtful or metric.name in doubtful]
 
 
 @dataclass(frozen=True)
@@ -130,11 +126,9 @@ class Tile:
         widths = [side[0].live.shape[-1] for side in (block.x, block.y)]
         return [metric for metric in self.metrics if widths[0] == widths[1] or not metric.equal_widths]
 
-    def observed(self, block: Block, directions: Sequence[str], doubtful: Collection[str] = ()) -> Found:
-        """Scores of the data, on each of the sets; where metrics are doubtful of these alone, by their careful ways."""
-        training, held_out = self.data(block)
-        metrics = asked(self.applicable(block), doubtful)
-        return evaluate(replace(training, exact=bool(doubtful)), held_out, metrics, directions)
+    def observed(self, block: Block, directions: Sequence[str], doubtful: Doubtful | None = None) -> Found:
+        """Scores of the data, on each of the sets (see :func:`evaluate`)."""
+        return evaluate(*self.data(block), self.applicable(block), directions, doubtful)
 
     def data(self, block: Block) -> tuple[Training, HeldOut]:
         """What the data say of a block's pairs."""
@@ -162,11 +156,26 @@ class Tile:
         return torch.stack([torch.stack([m.cross[pair] for pair in block.pairs]) for m in sets], dim=2)
 
 
-def evaluate(training: Training, held_out: HeldOut, metrics: Sequence[Metric], directions: Sequence[str]) -> Found:
-    """Fit each metric and score it: the same for data, draws and held-out sets."""
+def evaluate(
+    training: Training,
+    held_out: HeldOut,
+    metrics: Sequence[Metric],
+    directions: Sequence[str],
+    doubtful: Doubtful | None = None,
+) -> Found:
+    """Fit each metric and score it: the same for data, draws and held-out sets.
+
+    What fast fits have left ``doubtful`` is fitted by the most careful way, and scores of nothing else count then.
+    """
     found: Found = {}
     backward = held_out.reversed
     for metric in metrics:
+        if doubtful is not None:
+            if metric.name not in doubtful:
+                continue
+            # A map that is scored on several sets is fitted once.
+            careful = doubtful[metric.name].long().sum_to_size(training.cross.shape[:-2]) > 0
+            training = replace(training, careful=careful.to(training.cross.device))
         assert metric.fit is not None
         assert metric.score is not None
         both_ways = metric.reverse is not None

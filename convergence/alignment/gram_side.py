@@ -173,7 +173,7 @@ class _Tile:
                     left = x.train if within is None else x.train[torch.stack([rest for _, rest in within])]
                     draws = 1 if within is None else len(within)  # spelt out: a layer may have no live unit
                     cross = (left.mT @ y.train).view(1, 1, draws, len(x.values), len(y.values))
-                    training[m.pair] = Training(x.units, y.units, cross, exact=True)
+                    training[m.pair] = Training(x.units, y.units, cross, torch.ones(1, 1, draws, dtype=torch.bool))
                 self._fit(m, training[m.pair], (x, y) if m.direction == "x->y" else (y, x), within)
             if advance is not None:
                 advance(len(self.pairs) * (len(orders) if orders else 1))

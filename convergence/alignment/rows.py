@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convergence.alignment.engine import Block, Found, Tile, in_order
+from convergence.alignment.engine import Block, Doubtful, Found, Tile, in_order
 from convergence.alignment.metrics.catalogue import ordered
 
 COLUMNS = [
@@ -47,10 +47,14 @@ def _scored(tile: Tile, block: Block, directions: Sequence[str]) -> tuple[Block,
     return block, tile.observed(block, directions)
 
 
-def settled(found: Found, again: Callable[[set[str]], Found]) -> dict[tuple[str, str], np.ndarray]:
+def settled(found: Found, again: Callable[[Doubtful], Found]) -> dict[tuple[str, str], np.ndarray]:
     """(pairs, folds, variants, 5) on the host; what fast fits of some metrics leave in doubt is from ``again``."""
     numbers = dict(zip(found, torch.stack(list(found.values())).cpu().numpy(), strict=True)) if found else {}
-    if doubtful := {metric for (metric, _), values in numbers.items() if values[..., 5].any()}:
+    doubtful: dict[str, Tensor] = {}
+    for (metric, _), values in numbers.items():
+        if (where := torch.from_numpy(values[..., 5] > 0)).any():
+            doubtful[metric] = where | doubtful.get(metric, where)
+    if doubtful:
         for key, values in again(doubtful).items():
             numbers[key] = np.where(numbers[key][..., 5:] > 0, values.cpu().numpy(), numbers[key])
     return {key: values[..., :5] for key, values in numbers.items()}

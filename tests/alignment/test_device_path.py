@@ -109,3 +109,15 @@ def test_a_block_of_36_pairs_takes_few_operations_and_waits_for_the_assignment_a
     (table,) = rows.observed(tile, directions, None, None)
     assert len(found) == 8
     assert len(table) == 8 * len(pairs) * folds
+
+
+def test_only_the_pairs_of_too_low_a_rank_are_fitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = responses(1, dict.fromkeys("abcd", 8)), responses(2, dict.fromkeys("efgh", 8))
+    x["a"][:, 4:] = x["a"][:, :4]
+    decomposed = []
+    eigh = torch.linalg.eigh
+    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: decomposed.append(matrix) or eigh(matrix))
+    with polar.forced(True):
+        align(x, y, metrics=["procrustes"], folds=5)
+    low_pairs, at_most = 4, 2  # decompositions of one factor: of the strong directions, and of what is left
+    assert 0 < len(decomposed) <= at_most * low_pairs * 5

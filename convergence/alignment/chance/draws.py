@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from convergence.alignment import rows
 from convergence.alignment.chance import null as nulls
 from convergence.alignment.chance import variants
 from convergence.alignment.chance.drawn import Scores
 from convergence.alignment.chance.null import Null
-from convergence.alignment.engine import Block, Tile, asked, evaluate, in_order
+from convergence.alignment.engine import Block, Doubtful, Found, Tile, evaluate, in_order
 from convergence.alignment.metrics.metric import HeldOut, Metric, Training
 from convergence.alignment.moments.accumulate import Pair, Permuted, Representation
 from convergence.alignment.request import Request
@@ -85,11 +84,8 @@ class _Job:
     def __call__(self) -> tuple[_Job, dict[tuple[str, str], Scores]]:
         return self, rows.settled(self._found(), self._found)
 
-    def _found(self, doubtful: Collection[str] = ()) -> dict[tuple[str, str], Tensor]:
-        training, held_out = self.make()
-        training.exact = bool(doubtful)
-        metrics = asked(self.metrics, doubtful)
-        return evaluate(training, held_out, metrics, self.directions)
+    def _found(self, doubtful: Doubtful | None = None) -> Found:
+        return evaluate(*self.make(), self.metrics, self.directions, doubtful)
 
 
 def _run(request: Request, jobs: list[_Job], pool: Executor | None) -> None:

@@ -32,13 +32,14 @@ class Training:
     ----------
     source, target : units of the layers.
     cross : (…, N_x, N_y) training scatter between them.
-    exact : by the most careful way, whatever it takes.
+    careful : bool (…,), the fits to be made by the most careful way, whatever it takes: no others count. None where
+        all do, by the fast way.
     """
 
     source: TrainingUnits
     target: TrainingUnits
     cross: Tensor
-    exact: bool = False
+    careful: Tensor | None = None
     _made: dict[Any, Any] = field(default_factory=dict)
 
     def once(self, make: Callable[[Training], T]) -> T:
@@ -50,7 +51,7 @@ class Training:
     @property
     def reversed(self) -> Training:
         """The other direction."""
-        return Training(self.target, self.source, self.cross.mT, self.exact)
+        return Training(self.target, self.source, self.cross.mT, self.careful)
 
 
 @dataclass

@@ -67,13 +67,20 @@ def _weights(least: float) -> tuple[float, float, float, float]:
     return a, b, c, min(1.0, least * (a + b * squared) / (1 + c * squared))
 
 
-def exact(cross: Tensor, noise: Tensor) -> Tensor:
-    """Polar factors of (…, N_x, N_y), one by one, of their singular values above ``noise`` (…,)."""
+def exact(cross: Tensor, noise: Tensor, where: Tensor | None = None) -> Tensor:
+    """Polar factors of (…, N_x, N_y), one by one, of their singular values above ``noise`` (…,).
+
+    Given ``where`` (…,), of those alone; the others are zero.
+    """
+    floors = noise.expand(cross.shape[:-2])
+    if where is not None:
+        factors = torch.zeros_like(cross)
+        factors[where] = exact(cross[where], floors[where])
+        return factors
     if cross.numel() == 0:  # a layer without live units
         return torch.zeros_like(cross)
-    floors = noise.expand(cross.shape[:-2]).flatten().tolist()
-    factors = [_exact(*one) for one in zip(cross.reshape(-1, *cross.shape[-2:]), floors, strict=True)]
-    return torch.stack(factors).view_as(cross)
+    each = zip(cross.reshape(-1, *cross.shape[-2:]), floors.flatten().tolist(), strict=True)
+    return torch.stack([_exact(*one) for one in each]).view_as(cross)
 
 
 def _exact(cross: Tensor, noise: float) -> Tensor:

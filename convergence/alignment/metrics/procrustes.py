@@ -28,14 +28,14 @@ class Isometry:
 
 def fit(training: Training) -> Isometry:
     """The partial isometry that maximises <XW, Y>."""
-    if polar.by_products(training.cross) and not training.exact:
+    if polar.by_products(training.cross) and training.careful is None:
         return Isometry(*polar.iterated(training.cross))
     x, y = training.source, training.target
     # What rounding of either layer adds to the cross scatter, at most.
     noise = (x.rounding * y.variance.sum(-1, keepdim=True)).sqrt() + (
         y.rounding * x.variance.sum(-1, keepdim=True)
     ).sqrt()
-    return Isometry(polar.exact(training.cross, noise.squeeze(-1)))
+    return Isometry(polar.exact(training.cross, noise.squeeze(-1), training.careful))
 
 
 def reverse(isometry: Isometry) -> Isometry:
