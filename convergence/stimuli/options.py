@@ -60,7 +60,7 @@ class ShapesConfig(DatasetConfig):
     size: int = 32  # pixels to a side
     texture_reliability: float = 0.7  # share of the images whose texture goes with their class
     rendering: str = "natural"  # natural | outline | silhouette | sketch | texture_swap | cue_conflict
-    train_images: int | None = number(8000, least=1)  # how many images recipes are trained on
+    train_images: int | None = number(4000, least=1)  # how many images recipes are trained on
 
 
 @dataclass
