@@ -30,7 +30,7 @@ CPU = torch.device("cpu")
 
 
 def config(place: Path, *words: str) -> Config:
-    small = ("dataset=digits", "dataset.stimuli=30", "dataset.train_images=256", "model.layers=[conv1,layer3.conv2,fc]")
+    small = ("dataset=digits", "dataset.stimuli=30", "dataset.train_images=128", "model.layers=[conv1,layer3.conv2,fc]")
     training = ("model.training.epochs=1", "model.training.early_checkpoints=0", "metric.folds=2", "progress=false")
     return compose([*small, *training, "axis=ood", f"output={place}", f"cache={place}/cache", *words])
 

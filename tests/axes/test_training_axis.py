@@ -45,7 +45,7 @@ def config(place: Path, *words: str) -> Config:
             *(
                 "dataset=digits",
                 "dataset.stimuli=200",
-                "dataset.train_images=256",
+                "dataset.train_images=128",
                 "model.layers=[conv1,layer3.conv2,fc]",
             ),
             *("model.training.epochs=2", "model.training.early_checkpoints=1", "metric.folds=2"),
