@@ -30,8 +30,7 @@ from tests.support.tables import table
 
 SMALL = (
     *("dataset=digits", "dataset.stimuli=200", "dataset.train_images=256"),
-    *("model.training.epochs=1", "model.layers=[conv1,layer3.conv*,fc]", "metric=procrustes", "figures=false"),
-    "progress=true",
+    *("model.training.epochs=1", "model.layers=[conv1,layer3.conv*,fc]", "progress=true"),
 )
 
 
@@ -85,7 +84,7 @@ def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 
 def small(cache: Path, output: Path) -> Config:
-    return compose(words(output, f"cache={cache}"))
+    return compose(words(output, f"cache={cache}", "metric=procrustes"))
 
 
 @pytest.mark.slow
