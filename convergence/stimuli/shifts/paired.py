@@ -69,16 +69,16 @@ class ShiftedStimuli(Stimuli):
     def pixels(self, indices: Sequence[int]) -> Tensor:
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         if self.native or not len(chosen):
-            return _pixels(self.base, chosen.tolist())
+            return _pixels(self.base, chosen)
         return _kept.pixels(self.fingerprint, chosen, len(self), self._in_parts)
 
     def _in_parts(self, chosen: Tensor) -> Tensor:
-        first = _pixels(self.base, chosen[:1].tolist())
+        first = _pixels(self.base, chosen[:1])
         batch = max(_ELEMENTS // first.numel(), 1)
         result = torch.empty(len(chosen), *first.shape[1:], dtype=torch.uint8)
         for group, places in self._by_group(chosen):
             for part in places.split(batch):
-                result[part] = self._shifted(chosen[part].tolist(), group)
+                result[part] = self._shifted(chosen[part], group)
         return result
 
     def _by_group(self, chosen: Tensor) -> Iterator[tuple[int | None, Tensor]]:
@@ -90,16 +90,16 @@ class ShiftedStimuli(Stimuli):
         for group in of.unique().tolist():
             yield group, torch.where(of == group)[0]
 
-    def _shifted(self, chosen: list[int], group: int | None) -> Tensor:
+    def _shifted(self, chosen: Tensor, group: int | None) -> Tensor:
         device = "cpu" if in_worker() else self.device
         partners = None
         if self.partners is not None:
-            partners = _pixels(self.base, self.partners[chosen].tolist()).to(device)
+            partners = _pixels(self.base, self.partners[chosen]).to(device)
         return apply(
             _pixels(self.base, chosen).to(device),
             self.shift,
             self.level,
-            seeds=_seeds([self.ids[i] for i in chosen], self.seed, self.shift, self.level),
+            seeds=_seeds([self.ids[i] for i in chosen.tolist()], self.seed, self.shift, self.level),
             statistics=self._statistics(group) if find(self.shift).measured else None,
             partners=partners,
         ).cpu()
@@ -116,7 +116,7 @@ class ShiftedStimuli(Stimuli):
             labels = self.labels if members is None else self.labels[members]
             sample = select(labels, min(_SAMPLE, len(labels)), 0, self.name, "test")
             sample = sample if members is None else members[sample]
-            _measured[key] = measure(_pixels(self.base, part.tolist()) for part in sample.split(_BATCH))
+            _measured[key] = measure(_pixels(self.base, part) for part in sample.split(_BATCH))
         return _measured[key]
 
     def prepare(self) -> None:
@@ -188,16 +188,17 @@ def in_worker() -> bool:
     return get_worker_info() is not None
 
 
-def _pixels(base: Stimuli | None, indices: list[int]) -> Tensor:
+def _pixels(base: Stimuli | None, chosen: Tensor) -> Tensor:
     assert base is not None
 
-    def decoded(chosen: Tensor) -> Tensor:
-        images = base.pixels(chosen.tolist())
+    def decoded(some: Tensor) -> Tensor:
+        images = base.pixels(some.tolist())
         assert images is not None  # square() has seen to it
         return images
 
-    chosen = torch.as_tensor(indices, dtype=torch.int64)
-    return decoded(chosen) if base.at_hand else _bases.pixels(base.fingerprint, chosen, len(base), decoded)
+    if base.at_hand or not len(chosen):
+        return decoded(chosen)
+    return _bases.pixels(base.fingerprint, chosen, len(base), decoded)
 
 
 def _seeds(ids: Sequence[str], seed: int, shift: str, level: str) -> list[int]:
