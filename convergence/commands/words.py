@@ -33,7 +33,7 @@ def call(words: Sequence[str], task: Callable[[Any], None]) -> None:
     flags, overrides = for_hydra(words)
     try:
         arguments = arguments_of_hydra(["convergence run", *flags, *overrides])
-        with arguments, _composed_once(may_sweep=bool(flags) or _may_sweep(flags, overrides)):
+        with arguments, _composed_once(bool(flags) or any("hydra." in w or "experiment=" in w for w in overrides)):
             hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:
         if debugging(words):
@@ -85,15 +85,11 @@ def for_hydra(words: Sequence[str]) -> tuple[list[str], list[str]]:
     flags, overrides = split(words)
     _refuse_dashes(flags)
     # Without a sweep no comma separates values; an experiment may make a sweep of its command.
-    sweeps = _may_sweep(flags, overrides)
+    sweeps = any(w in MULTIRUN for w in flags) or any("experiment=" in w or "hydra.mode=" in w for w in overrides)
     overrides = [word for word in overrides if word != "model@against=null"]  # the default, no choice of the group
     overrides = populations(overrides)
     _refuse_additions(overrides, _config_dirs(flags))
     return flags, [_readable(word, sweeps) for word in overrides]
-
-
-def _may_sweep(flags: Sequence[str], overrides: Sequence[str]) -> bool:
-    return any(w in MULTIRUN for w in flags) or any("experiment=" in w or "hydra.mode=" in w for w in overrides)
 
 
 @contextmanager
