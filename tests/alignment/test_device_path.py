@@ -19,6 +19,7 @@ from convergence.alignment.folds import assign
 from convergence.alignment.metrics import polar
 from convergence.alignment.metrics.catalogue import MEASURES
 from convergence.alignment.moments.accumulate import Pass, accumulate
+from convergence.alignment.score import transfer
 
 WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique")  # the host needs a number before it can go on
 
@@ -109,6 +110,19 @@ def test_a_block_of_36_pairs_takes_few_operations_and_waits_for_the_assignment_a
     (table,) = rows.observed(tile, directions, None, None)
     assert len(found) == 8
     assert len(table) == 8 * len(pairs) * folds
+
+
+def test_maps_of_low_rank_that_are_carried_over_to_several_sets_are_fitted_again() -> None:
+    x, y = responses(1, {"a": 8, "low": 8}), responses(2, {"b": 8, "wide": 20})
+    x["low"][:, 4:] = x["low"][:, :4]
+    here = Arrays(x, "x"), Arrays(y, "y")
+    others = [tuple(Arrays({n: v**power for n, v in side.items()}, "x") for side in (x, y)) for power in (1, 2, 3)]
+    pairs, options = list(product(x, y)), {"metrics": ["procrustes"]}
+    expected = transfer(*here, others, pairs, **options)  # type: ignore[arg-type]
+    with polar.forced(True):
+        found = transfer(*here, others, pairs, **options)  # type: ignore[arg-type]
+    for one, other in zip(found, expected, strict=True):
+        assert np.allclose(one.score, other.score, atol=1e-8)
 
 
 def test_only_the_pairs_of_too_low_a_rank_are_fitted_again(monkeypatch: pytest.MonkeyPatch) -> None:
