@@ -34,7 +34,6 @@ class Architecture:
     enter_trained : the same for networks that are trained here on such images.
     source : where its code comes from, and options that shape it; "" for the recipes.
     code : fingerprint of code that the name doesn't tell.
-    check : raises UserError if the network does not take such an input.
     resizable : whether ``create`` heeds the number of classes.
     """
 
@@ -44,7 +43,6 @@ class Architecture:
     enter_trained: Callable[[Stimuli], tuple[Preprocess, Tensor]]
     source: str = ""
     code: str = ""
-    check: Callable[[nn.Module, Tensor], None] = lambda model, example: None
     resizable: bool = True
 
     @property
@@ -93,7 +91,6 @@ class Architecture:
         """
         model = builder().eval()
         preprocess, example = self.enter(model, weights)
-        self.check(model, example)
         layers, units = describe(model, example, self.config.layers, self.config.units, self.name)
         missing = fitting.missing if fitting else ()
         if fitting and missing:

@@ -15,7 +15,6 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from convergence.models.architecture import Architecture, normalisation
 from convergence.models.images import common_size, sample
 from convergence.models.options import ModuleConfig
-from convergence.models.outputs import refuse_other_inputs
 from convergence.models.preprocess import PixelPreprocess, Preprocess
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.options import DatasetConfig, Transform
@@ -56,7 +55,6 @@ def architecture(config: ModuleConfig, dataset: DatasetConfig) -> Architecture:
         enter_trained=enter,
         source="module",
         code=code,
-        check=partial(_check, config),
         resizable=_CLASSES not in config.arguments and _takes_classes(factory),
     )
 
@@ -114,20 +112,6 @@ def _takes_classes(factory: Callable[..., Any]) -> bool:
         return _CLASSES in inspect.signature(factory).parameters
     except (TypeError, ValueError):
         return False
-
-
-def _check(config: ModuleConfig, model: nn.Module, example: Tensor) -> None:
-    """One forward pass, before anything else."""
-    refuse_other_inputs(model, config.name)
-    try:
-        with torch.inference_mode():
-            model(example)
-    except user_code.FAILURES as error:
-        shape = " × ".join(map(str, example.shape))
-        raise UserError(
-            f"{config.name} (model.factory={config.factory}) does not take an input of {shape} "
-            f"({user_code.reason(error)}): set model.image_size, or model.preprocess=FILE.py:NAME."
-        ) from error
 
 
 def _preprocess(config: ModuleConfig, stimuli: Stimuli, transform: Transform | None) -> Preprocess:

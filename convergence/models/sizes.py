@@ -25,7 +25,7 @@ def traced(model: nn.Module, images: Tensor, name: str) -> Trace:
         return _whole(model, images)
     except UserError:
         raise
-    except Exception as error:
+    except user_code.FAILURES as error:
         if images.ndim != 4:
             raise UserError(f"the forward pass of {name} fails: {user_code.reason(error)}.") from error
         reason, cause = user_code.reason(error).rstrip("."), error
@@ -34,11 +34,11 @@ def traced(model: nn.Module, images: Tensor, name: str) -> Trace:
     if size is None:
         raise UserError(
             f"the forward pass of {name} fails on images of {channels} × {height} × {width}, and on other sizes as "
-            f"well: {reason}."
+            f"well: {reason}; model=module takes inputs of another kind by model.preprocess=FILE.py:NAME."
         ) from cause
     raise UserError(
         f"{name} does not take images of {height} × {width} pixels, but does of {size} × {size}: use "
-        f"model.image_size={size} ({reason})."
+        f"model.image_size={size}, or let model.preprocess make that ({reason})."
     ) from cause
 
 
@@ -57,7 +57,7 @@ def _that_works(model: nn.Module, images: Tensor) -> int | None:
     for size in (*_own(model), *larger, *smaller):
         try:
             _whole(model, images.new_zeros(1, images.shape[1], size, size))
-        except Exception:  # whatever it says: the next may work
+        except user_code.FAILURES:  # whatever it says: the next may work
             continue
         return size
     return None

@@ -57,9 +57,8 @@ def prepared(
         )
     preprocess, example = architecture.enter_trained(stimuli)
     model = architecture.initialised(seeds[0][0], len(stimuli.classes)).eval()  # the other seeds' are like it
-    architecture.check(model, example)
-    _check_outputs(model, example, len(stimuli.classes), config.name)
     layers, units = describe(model, example, config.layers, config.units, config.name)
+    _check_outputs(model, example, len(stimuli.classes), config.name)
     training = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
     lying = "" if layout(model) is torch.channels_last else "contiguous"  # other roundings, so other weights
     more = [part for part in (architecture.source, architecture.code, lying) if part]

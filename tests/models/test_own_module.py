@@ -73,6 +73,14 @@ def leaves():
 
 def lazy():
     return nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(10))
+
+class Sized(Small):
+    def forward(self, x):
+        return super().forward(x.reshape(-1, 3, 32, 32)[: len(x)])
+
+class Leaving(Small):
+    def forward(self, x):
+        leaves()
 """
 
 
@@ -202,8 +210,14 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "lazy": ({"factory": "nets.py:lazy"}, "whose 0 gets its weights at the first forward pass"),
     "another input": (
         {"factory": "nets.py:Grey"},
-        r"does not take an input of 1 × 3 × 16 × 16 \(nets.py:31: RuntimeError: .*model.image_size",
+        r"fails on images of 3 × 16 × 16, and on other sizes as well: nets.py:31: RuntimeError: .*model.preprocess=",
     ),
+    "another size": (
+        {"factory": "nets.py:Sized"},
+        r"does not take images of 16 × 16 pixels, but does of 32 × 32: use model.image_size=32, .*\(nets.py:\d+: ",
+    ),
+    "a forward pass that leaves the program": ({"factory": "nets.py:Leaving"}, r"as well: nets.py:\d+: SystemExit: 2;"),
+    "another size, trained here": ({"factory": "nets.py:Sized", "train": True}, "use model.image_size=32"),
     "another argument of forward": (
         {"factory": "nets.py:Masked"},
         r"needs x and mask, and is given the images alone: give mask a default, or wrap .* and passes it on",
