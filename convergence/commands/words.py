@@ -17,6 +17,7 @@ from convergence.system.process import arguments_of_hydra
 
 MULTIRUN = ("-m", "--multirun")
 _FREE = re.compile(r"^(model|against|dataset)\.arguments(\.|$)")
+_MAY_SWEEP = re.compile(r"\+*(experiment[@=]|hydra\.mode=|hydra=)")
 _FILES = (".yaml", ".yml", ".txt")
 _TAKE_A_VALUE = {"--cfg", "-c", "--config-dir", "-cd", "--config-name", "-cn", "--package", "-p", "--info", "-i"}
 
@@ -33,7 +34,7 @@ def call(words: Sequence[str], task: Callable[[Any], None]) -> None:
     flags, overrides = for_hydra(words)
     try:
         arguments = arguments_of_hydra(["convergence run", *flags, *overrides])
-        with arguments, _composed_once(bool(flags) or any("hydra." in w or "experiment=" in w for w in overrides)):
+        with arguments, _composed_once(bool(flags) or any("hydra" in w or "experiment" in w for w in overrides)):
             hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(task)()
     except (HydraException, OmegaConfBaseException) as error:
         if debugging(words):
@@ -85,7 +86,7 @@ def for_hydra(words: Sequence[str]) -> tuple[list[str], list[str]]:
     flags, overrides = split(words)
     _refuse_dashes(flags)
     # Without a sweep no comma separates values; an experiment may make a sweep of its command.
-    sweeps = any(w in MULTIRUN for w in flags) or any("experiment=" in w or "hydra.mode=" in w for w in overrides)
+    sweeps = any(w in MULTIRUN for w in flags) or any(_MAY_SWEEP.match(w) for w in overrides)
     overrides = [word for word in overrides if word != "model@against=null"]  # the default, no choice of the group
     overrides = populations(overrides)
     _refuse_additions(overrides, _config_dirs(flags))
