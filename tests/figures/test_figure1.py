@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.figure import SubFigure
 
 from convergence.commands import main as cli
 from convergence.experiment.compose import compose
-from convergence.figures import figure1
+from convergence.figures import figure1, style
 from convergence.results import table as results
 from tests.support import drafts
 
@@ -59,9 +62,22 @@ def test_the_figure_command_composes_it_from_the_results_of_three_runs(outputs: 
     assert drawn.read_bytes() == (outputs / "figure1" / "figure1.png").read_bytes()
 
 
-def test_a_panel_whose_axis_was_not_run_says_so(outputs: Path, tmp_path: Path) -> None:
-    table = results.read([outputs / "depth"])
-    assert [p.name for p in figure1.draw(table, tmp_path)] == ["figure1.pdf", "figure1.png"]
+PANELS = {"A": "depth", "B": "depth", "C": "training", "D": "ood", "E": "ood"}
+
+
+@pytest.mark.parametrize("runs", [axes for n in (1, 2, 3) for axes in combinations(figure1.AXES, n)], ids=" ".join)
+def test_a_panel_whose_axis_was_not_run_says_so(
+    runs: tuple[str, ...], outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(style, "save", lambda figure, folder, name: drawn.append(figure) or [])
+    figure1.draw(results.read([outputs / axis for axis in runs]), tmp_path)
+    leaves = [part for part in drawn[0].findobj(SubFigure) if not part.subfigs]
+    panels = {part.get_suptitle(): part for part in leaves if part.get_suptitle()}
+    said = {name: [text.get_text() for text in panel.texts] for name, panel in panels.items()}
+    empty = {name: f"no rows of axis={axis}" for name, axis in PANELS.items() if axis not in runs}
+    assert {name: sentence for name, texts in said.items() for sentence in texts if "no rows" in sentence} == empty
+    assert {name for name, panel in panels.items() if panel.axes} == PANELS.keys() - empty.keys()
 
 
 def test_the_experiment_on_imagenet_states_its_images_and_networks() -> None:
