@@ -42,7 +42,8 @@ def _is_path(field: Any) -> bool:
     return bool(field.metadata.get("path"))
 
 
-def names() -> list[str]:
+@cache
+def names() -> tuple[str, ...]:
     """Every option's full name, with the default choices."""
     from omegaconf import DictConfig, OmegaConf
 
@@ -57,7 +58,7 @@ def names() -> list[str]:
                 walk(node[name], f"{prefix}{name}.")
 
     walk(OmegaConf.structured(compose()), "")
-    return found
+    return tuple(found)
 
 
 def choices_with(option: str) -> list[str]:

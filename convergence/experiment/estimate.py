@@ -36,6 +36,7 @@ _LOOK, _LOOKS = 0.05, 1.0  # seconds for which images of a set are drawn to judg
 _MOST = 64  # of them at most
 _ROOM = 1.0  # GiB that any piece of the scoring fits into that is timed
 _SPEND = 1.5  # seconds that judging the time of scoring may take, about
+_SHORT = 0.5  # seconds of forward passes that need not be known well
 
 
 @dataclass(frozen=True)
@@ -155,28 +156,32 @@ class _Pass:
 
 def _passes(missing: Sequence[tuple[Network, Stimuli]], device: torch.device, batch_size: Any) -> dict[str, _Pass]:
     """Of a batch, extracted as all of them will be."""
+    asked: Counter[str] = Counter()
+    for network, images in missing:
+        asked[network.model] += len(images)
     found: dict[str, _Pass] = {}
     for network, images in missing:
         if network.model not in found:
-            found[network.model] = _passed(network, images, device, batch_size)
+            found[network.model] = _passed(network, images, device, batch_size, asked[network.model])
     return found
 
 
-def _passed(network: Network, images: Stimuli, device: torch.device, batch_size: Any) -> _Pass:
+def _passed(network: Network, images: Stimuli, device: torch.device, batch_size: Any, asked: int) -> _Pass:
     first = network.preprocess.pixels(images, [0])
     few = min(batch_for(batch_size, (first.shape[-2], first.shape[-1]), device), len(images))
     with tempfile.TemporaryDirectory() as place:
 
         def took(count: int) -> float:
             loader = Loader(network.preprocess, images.take(range(count)), Path(place), batch_size, 0, device)
-            for _ in range(2):  # what is done but once, and the images' decoding, goes by with the first
-                shutil.rmtree(entry_of(network, loader.stimuli, loader.cache, device).folder, ignore_errors=True)
-                start = time.perf_counter()
-                extract(network, loader)
-                seconds = time.perf_counter() - start
-            return seconds
+            shutil.rmtree(entry_of(network, loader.stimuli, loader.cache, device).folder, ignore_errors=True)
+            start = time.perf_counter()
+            extract(network, loader)
+            return time.perf_counter() - start
 
-        all_of_them, alone = took(few), took(1)
+        most = took(few)  # with what is done but once, and the images' decoding
+        if most * asked / few < _SHORT:
+            return _Pass(0.0, most / few, first.numel())
+        all_of_them, _, alone = took(few), took(1), took(1)
     each = max(0.0, all_of_them - alone) / (few - 1) if few > 1 else alone
     return _Pass(max(0.0, alone - each), each, first.numel())
 
@@ -200,7 +205,7 @@ def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison], device: tor
     null, spend, total = nulls.of(cfg.null), _SPEND / len(times), 0.0
     for (x_sizes, y_sizes, pairs, rows, refitted, carried), n in times.items():
         work = pilot.Work(dict(x_sizes), dict(y_sizes), pairs, rows, options)
-        total += n * pilot.seconds(work, null, refitted, carried, spend)
+        total += pilot.seconds(work, null, refitted, carried, spend, n)
     return total
 
 

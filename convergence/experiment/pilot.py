@@ -121,7 +121,7 @@ class Work:
         return Work(x, y, pairs, max(min(rows, most), fewest), self.options)
 
 
-def seconds(work: Work, null: Null | None, refitted: int, carried: int, spend: float) -> float:
+def seconds(work: Work, null: Null | None, refitted: int, carried: int, spend: float, comparisons: int = 1) -> float:
     """About how long scoring takes.
 
     Parameters
@@ -130,6 +130,7 @@ def seconds(work: Work, null: Null | None, refitted: int, carried: int, spend: f
     refitted : sets of stimuli that maps are fitted and scored on.
     carried : sets that maps fitted elsewhere are scored on.
     spend : seconds that finding out may take, about.
+    comparisons : of networks that are scored so.
     """
 
     def fit(draws: int, x: _MadeUp, y: _MadeUp, pairs: Sequence[Pair], **options: Any) -> None:
@@ -142,15 +143,20 @@ def seconds(work: Work, null: Null | None, refitted: int, carried: int, spend: f
     judged = [(part, *call) for part in work.parts() for call in calls]
     total = 0.0
     for part, call, count, times in judged:
-        total += times * _judged(part, call, count, spend / len(judged))
+        repeats = times * comparisons
+        total += repeats * _judged(part, call, count, spend / len(judged), repeats)
     return total
 
 
-def _judged(work: Work, call: Callable[..., None], count: int, spend: float) -> float:
+def _judged(work: Work, call: Callable[..., None], count: int, spend: float, repeats: int) -> float:
     from scipy.optimize import nnls
 
     pieces = list(work.pieces())
-    _took(pieces[_FIRST - 1], call, count)  # what is loaded but once
+    first = pieces[_FIRST - 1]
+    growth = max(whole / part if part else math.inf for whole, part in zip(work.terms, first.terms, strict=True))
+    most = growth * _took(first, call, count)  # with what is loaded but once
+    if repeats * most < spend / 2:  # what is short need not be known well
+        return most
     terms: list[list[float]] = []
     times: list[float] = []
     start = begun = time.perf_counter()

@@ -98,8 +98,7 @@ def _chance(rows: pd.DataFrame) -> list[str]:
 
 def _sweep(table: pd.DataFrame) -> list[str]:
     """Scores of few and of more stimuli: the mean over corresponding layers, the last few numbers of stimuli."""
-    found = curves(table)
-    if found.empty:
+    if (table.n_train + table.n_test).nunique() < 2 or (found := curves(table)).empty:
         return []
     means = found.pivot_table(index="metric", columns="samples", values="score", aggfunc="mean").iloc[:, -6:]
     scarce = found.groupby(["metric", "samples"]).scarce.any()

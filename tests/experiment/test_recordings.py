@@ -56,6 +56,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    drafts.laid_out(monkeypatch)
+
+
+@pytest.fixture
+def drawn(_drafts: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures of areas are drawn in full."""
     drafts.laid_out(monkeypatch, "areas_heatmaps", "areas_best")
 
 
@@ -69,6 +75,7 @@ IMAGES = ("dataset=image_folder", "dataset.root={images}")
 BOTH = ("model=arrays", "model.files=[{monkey1},{monkey2}]")
 
 
+@pytest.mark.usefixtures("drawn")
 def test_recordings_alone_need_no_data_set_and_are_put_in_one_order_by_id(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,7 +113,7 @@ def test_recordings_are_swept_over_numbers_of_stimuli_by_areas_of_one_name(place
 
 def test_a_recording_that_has_changed_is_scored_again(place: Path, tmp_path: Path) -> None:
     mine = animal(tmp_path / "mine.npz", 3)
-    words = ("model=arrays", f"model.files=[{{monkey1}},{mine}]")
+    words = ("model=arrays", f"model.files=[{{monkey1}},{mine}]", "figures=false")
     assert run(place, tmp_path / "out", *words) == 0
     before = results.read([tmp_path / "out"])
     animal(mine, 4)
@@ -127,6 +134,7 @@ def test_without_ids_the_order_of_the_files_is_taken(place: Path, tmp_path: Path
     assert (table[table.null.notna()].p_value <= 0.05).all()
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_network_shown_the_same_images_is_matched_by_file_name(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -227,7 +235,7 @@ def test_one_recording_alone_has_nothing_to_be_compared_with(
 
 
 def test_results_from_before_recordings_still_read(place: Path, tmp_path: Path) -> None:
-    assert run(place, tmp_path, *BOTH) == 0
+    assert run(place, tmp_path, *BOTH, "figures=false") == 0
     path = next(tmp_path.rglob("results.parquet"))
     older = pd.read_parquet(path).drop(columns=["target_reliability", "score_corrected"])
     older.to_parquet(tmp_path / "older.parquet")

@@ -11,6 +11,8 @@ from PIL import Image
 
 from convergence.figures import style
 
+_FULL = style.save
+
 
 def only(patch: pytest.MonkeyPatch, dpi: int = 40) -> None:
     """Until the patch is undone, figures are saved as PNG alone, of so many dots per inch."""
@@ -25,13 +27,12 @@ def only(patch: pytest.MonkeyPatch, dpi: int = 40) -> None:
 
 def laid_out(patch: pytest.MonkeyPatch, *but: str) -> None:
     """Until the patch is undone, all figures but these are laid out and drawn on nothing; their PNG is a dot."""
-    full = style.save
     dot = io.BytesIO()
     Image.new("L", (1, 1)).save(dot, "png")
 
     def save(figure: Any, folder: Path, name: str) -> list[Path]:
         if name in but:
-            return full(figure, folder, name)
+            return _FULL(figure, folder, name)
         figure.draw_without_rendering()
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.png").write_bytes(dot.getvalue())
