@@ -18,6 +18,7 @@ from convergence.experiment.folder import run_folder
 from convergence.experiment.status import LOCK
 from convergence.results import table as results
 from convergence.system.claims import only_one
+from tests.support import drafts
 from tests.support.command import begin, command
 from tests.support.recipes import SMALL_RUN
 
@@ -34,7 +35,7 @@ def rows(place: Path) -> pd.DataFrame:
 
 @pytest.mark.slow
 def test_a_run_ends_with_figures_results_and_a_manifest_and_a_second_has_nothing_to_do(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = started("run", *SMALL_RUN, f"output={tmp_path}", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
@@ -53,6 +54,7 @@ def test_a_run_ends_with_figures_results_and_a_manifest_and_a_second_has_nothing
     assert json.loads((folder / "manifest.json").read_text())["stimuli"][0]["count"] == 200
     assert cli.main(["run", *SMALL_RUN, f"output={tmp_path}", "batch_size=64", "figures=false"]) == 0
     assert "nothing to do" in capsys.readouterr().err
+    drafts.laid_out(monkeypatch)
     assert cli.main(["figure", str(folder)]) == 0
     assert "depth_profile.png" in capsys.readouterr().out
 

@@ -56,8 +56,7 @@ def test_every_flipped_bit_and_every_cut_of_an_entry_is_noticed_and_mended(tmp_p
         noticed += found is None
         if found is not None:  # a blank of the header
             assert all(torch.equal(found.read([n], 0, 40)[n], t) for n, t in whole.items())
-        for each, text in files.items():
-            each.write_bytes(text)
+        path.write_bytes(content)
     assert noticed > 500
     path.write_bytes(broken)
     again = extracted(tmp_path, tmp_path / "log").read(["conv", "fc"], 0, 40)
@@ -65,11 +64,11 @@ def test_every_flipped_bit_and_every_cut_of_an_entry_is_noticed_and_mended(tmp_p
 
 
 @pytest.mark.parametrize("kind", ["shard", "chunk"])
-def test_three_hundred_writers_killed_at_random_instants_lose_nothing_and_leave_no_half_file(
+def test_a_hundred_and_fifty_writers_killed_at_random_instants_lose_nothing_and_leave_no_half_file(
     kind: str, tmp_path: Path
 ) -> None:
     draw, told = random.Random(0), 0
-    for round_ in range(150):
+    for round_ in range(75):
         folder = tmp_path / str(round_)
         reading, writing = FORKED.Pipe(duplex=False)
         child = FORKED.Process(target=write_on, args=(folder, writing, kind))
@@ -90,4 +89,4 @@ def test_three_hundred_writers_killed_at_random_instants_lose_nothing_and_leave_
             else:
                 assert Entry(folder).has_chunk(i)
         told += len(acknowledged)
-    assert told >= 150
+    assert told >= 75

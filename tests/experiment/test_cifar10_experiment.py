@@ -14,6 +14,7 @@ from convergence.experiment.compose import compose
 from convergence.figures import figure1
 from convergence.results import table as results
 from convergence.system import torchvision_ops
+from tests.support import drafts
 
 SMALL = [
     "dataset.stimuli=40",
@@ -49,7 +50,9 @@ def test_it_states_three_seeds_trained_on_all_images_for_ten_epochs() -> None:
     assert (config.model.training.epochs, config.dataset.train_images) == (10, None)
 
 
-def test_three_axes_run_on_a_folder_of_images_and_make_the_composed_figure(tmp_path: Path) -> None:
+def test_three_axes_run_on_a_folder_of_images_and_make_the_composed_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root, output = image_folder(tmp_path / "images"), tmp_path / "outputs"
     words = ["run", "+experiment=cifar10", f"dataset.root={root}", f"output={output}", "figures=false", *SMALL]
     assert cli.main(words) == 0
@@ -58,8 +61,9 @@ def test_three_axes_run_on_a_folder_of_images_and_make_the_composed_figure(tmp_p
         rows = pd.read_parquet(found)
         assert set(rows.axis) == {axis}
         assert set(rows.dataset) == {"cifar10"}
-    drawn = figure1.draw(results.read([output]), tmp_path)
-    assert [path.stat().st_size > 10_000 for path in drawn] == [True, True]
+    drafts.only(monkeypatch, dpi=100)  # its files are another test
+    (drawn,) = figure1.draw(results.read([output]), tmp_path)
+    assert drawn.stat().st_size > 10_000
 
 
 def test_without_the_data_set_and_a_network_it_says_so_in_one_sentence(

@@ -26,7 +26,8 @@ def test_fifty_folds_are_scored_and_drawn_on_every_axis(
     axis: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drafts.laid_out(monkeypatch)
-    network = ("model=tiny_vgg", "model.training.epochs=1", "model.layers=[classifier]", "dataset.train_images=64")
+    network = ("model=tiny_vgg", "model.training.epochs=1", "model.training.early_checkpoints=1")
+    network += ("model.layers=[classifier]", "dataset.train_images=64")
     data = ("dataset=shapes", "dataset.size=16", "dataset.stimuli=150", "dataset.conditions=[colour]")
     scores = (f"axis={axis}", "metric=procrustes", "metric.folds=50", f"output={tmp_path}", "progress=false")
     assert cli.main(["run", *data, *network, *scores]) == 0

@@ -34,9 +34,9 @@ SMALL = [
 
 @pytest.fixture(scope="module", autouse=True)
 def _drafts() -> Iterator[None]:
-    """The figures of each axis are drafts: theirs are other tests."""
+    """The figures of each axis are not saved: theirs are other tests."""
     with pytest.MonkeyPatch.context() as patch:
-        drafts.laid_out(patch, "figure1")
+        drafts.left_out(patch, "figure1")
         yield
 
 

@@ -39,3 +39,8 @@ def laid_out(patch: pytest.MonkeyPatch, *but: str) -> None:
         return [folder / f"{name}.png"]
 
     patch.setattr(style, "save", save)
+
+
+def left_out(patch: pytest.MonkeyPatch, *but: str) -> None:
+    """Until the patch is undone, all figures but these are composed, and neither laid out nor saved."""
+    patch.setattr(style, "save", lambda figure, folder, name: _FULL(figure, folder, name) if name in but else [])
