@@ -95,7 +95,7 @@ class Architecture:
         missing = fitting.missing if fitting else ()
         if fitting and missing:
             chosen = self.config.layers is not None or not fitting.headless
-            layers = independent(model, example, layers, missing, chosen, self.name)
+            layers = independent(model, example, layers, fitting, chosen, self.name)
         return Network(
             model=self.name,
             weights=weights,

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from convergence.models.checkpoints.load import Fit
 from convergence.models.layers import Layer
 from convergence.models.trace import trace
 from convergence.system.errors import UserError
 
 
 def independent(
-    model: nn.Module, example: Tensor, layers: Mapping[str, Layer], missing: Sequence[str], chosen: bool, name: str
+    model: nn.Module, example: Tensor, layers: Mapping[str, Layer], fitting: Fit, chosen: bool, name: str
 ) -> dict[str, Layer]:
     """The layers that a forward pass reaches before it comes to a module that lacks weights.
 
     Parameters
     ----------
-    missing : parameters without weights.
+    fitting : with the parameters that have no weights.
     chosen : whether the user named the layers; then none may be left out.
 
     Raises
@@ -26,6 +27,7 @@ def independent(
     UserError
         If a layer that the user named depends on them, or all do.
     """
+    missing = fitting.missing
     order = {label: place for place, label in enumerate(trace(model, example).responses)}
     modules = dict(model.named_modules())
     places = [_place(parameter.rpartition(".")[0], modules, order) for parameter in missing]
@@ -35,6 +37,8 @@ def independent(
     lost = [label for label in layers if label not in kept]
     if not kept or (chosen and lost):
         shown = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' if len(missing) > 3 else ''}"
+        if fitting.renamed:
+            raise UserError(fitting.renamed)
         raise UserError(
             f"the checkpoint of {name} lacks {shown}, and {lost[0]} depends on that: choose layers before it "
             "(model.layers), or weights that have it."

@@ -44,7 +44,6 @@ def _trajectory(
     files = epochs.counted(run, partial(_is_trained, architecture))
     first = files[0]
     fitting = _fit(architecture, first.path)
-    _say(first.path, fitting, said)
     networks = [
         architecture.network(
             run.name,
@@ -55,6 +54,7 @@ def _trajectory(
             fitting=fitting,
         )
     ]
+    _say(first.path, fitting, said)
     for file in files[1:]:
         _say(file.path, _fit(architecture, file.path), said)
         builder = partial(_own, architecture, file.path)

@@ -250,7 +250,7 @@ def test_a_head_of_another_kind_is_left_out(tmp_path: Path) -> None:
     ("content", "sentence"),
     [
         (lambda: under("backbone."), "the prefix backbone. of the names is left out"),
-        (lambda: without("fc."), "there are no weights of fc, so that it is not compared"),
+        (lambda: without("fc."), "there are no weights that fit fc, so that it is not compared"),
         (lambda: STATE | {"queue": torch.rand(3)}, "queue is not of the network"),
         (
             lambda: SAVED["EMA beside raw weights"](),

@@ -110,4 +110,4 @@ def test_the_preset_reads_the_published_layout(
     assert all(torch.equal(built[name], value) for name, value in backbone.items())
     assert next(iter(network.layers)) == "conv1"
     assert "fc" not in network.layers
-    assert "there are no weights of fc" in caplog.text
+    assert "there are no weights that fit fc" in caplog.text

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from convergence.models.checkpoints import containers, files
 from convergence.models.checkpoints.choice import Weights, choose, unwrapped
 from convergence.models.checkpoints.keys import idle, rename
+from convergence.models.checkpoints.renaming import proposed
 from convergence.models.checkpoints.reparametrised import whole
-from convergence.models.options import ArchitectureConfig
+from convergence.models.options import ArchitectureConfig, ModuleConfig
 from convergence.system.errors import UserError
 
 _SHOWN = 3
@@ -33,6 +34,7 @@ class Fit:
     classes : number of outputs, where it is another than the architecture's own.
     missing : parameters that the file has no weights for.
     headless : whether these are of the network's last part alone.
+    renamed : what to do if these are in the file by other names; "" if nothing there is like them.
     notes : what was assumed, in words.
     step : optimiser steps that the file says were done.
     """
@@ -41,6 +43,7 @@ class Fit:
     classes: int | None = None
     missing: tuple[str, ...] = ()
     headless: bool = True
+    renamed: str = ""
     notes: tuple[str, ...] = ()
     step: int | None = None
 
@@ -85,20 +88,28 @@ def fit(config: ArchitectureConfig, model: nn.Module, path: Path, resizable: boo
         if n in learned and (n not in state or n in differ) and n not in resized and not tied.get(n, set()) & set(state)
     ]
     surplus = [n for n in state if n not in shapes and not n.endswith((*_COUNTERS, *_COMPUTED))]
+    lacking = [n for n in missing if n not in state]
+    needed = [n for n in lacking if not _in_head(n, shapes)] or lacking
+    renaming = proposed(state, shapes, lacking, [n for n in surplus if state[n].is_floating_point()], needed)
+    question = renaming.question(bool(config.key_map)) if renaming else ""
+    asking = f"{path} lacks {_listed(lacking)} of {config.name}: {question}." if question else ""
     body = [n for n in surplus if _is_body(n, shapes) and state[n].is_floating_point()]
     wrong = [n for n in differ if n not in resized and not _in_head(n, shapes)]
     if body or wrong or len(missing) > len(learned) / 2:
         if any("_flat_param" in n for n in state):
             raise UserError(f"{path} holds a part of a network, as FSDP shards it: save its full state_dict.")
         sizes = [f"{n} {tuple(state[n].shape)} for {tuple(shapes[n])}" for n in wrong]
-        raise _other(path, config.name, [n for n in missing if n not in wrong], body or surplus, sizes)
+        if asking and not wrong:
+            raise UserError(asking)
+        raise _other(path, config, lacking, body or surplus, sizes)
     kept = {n: v for n, v in state.items() if n in shapes and (n not in missing)}
     return Fit(
         state={n: v if n in resized else v.reshape(shapes[n]) for n, v in kept.items()},
         classes=classes,
         missing=tuple(missing),
         headless=all(_in_head(n, shapes) for n in missing),
-        notes=_notes(chosen, averages, missing, surplus),
+        renamed=asking,
+        notes=_notes(chosen, averages, missing, surplus, question),
         step=containers.step(content),
     )
 
@@ -186,13 +197,14 @@ def _tied(model: nn.Module) -> dict[str, set[str]]:
 
 
 def _notes(
-    chosen: Weights, averages: Sequence[Weights], missing: Sequence[str], surplus: Sequence[str]
+    chosen: Weights, averages: Sequence[Weights], missing: Sequence[str], surplus: Sequence[str], question: str
 ) -> tuple[str, ...]:
     found = []
     if chosen.prefix:
         found.append(f"the prefix {chosen.prefix} of the names is left out")
     if missing:
-        found.append(f"there are no weights of {_listed(_owners(missing))}, so that it is not compared")
+        asked = f" ({question})" if question else ""
+        found.append(f"there are no weights that fit {_listed(_owners(missing))}, so that it is not compared{asked}")
     if surplus:
         found.append(f"{_listed(_owners(surplus))} {'is' if len(_owners(surplus)) == 1 else 'are'} not of the network")
     found += [
@@ -210,14 +222,17 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_SHOWN])}{more}"
 
 
-def _other(path: Path, name: str, missing: Sequence[str], surplus: Sequence[str], sizes: Sequence[str]) -> UserError:
+def _other(
+    path: Path, config: ArchitectureConfig, missing: Sequence[str], surplus: Sequence[str], sizes: Sequence[str]
+) -> UserError:
     """``sizes`` : of each weight, that it has and that it should have."""
     found = [
         f"{what} {_listed(names)}"
         for what, names in (("it lacks", missing), ("it has the unknown", surplus), ("its shapes differ:", sizes))
         if names
     ]
-    return UserError(
-        f"{path} is not a checkpoint of {name}: {'; '.join(found)}. Choose the architecture it is of, or rename its "
-        'weights (model.key_map=["PATTERN=>REPLACEMENT"]).'
-    )
+    advice = "Choose the architecture that it is of"
+    if isinstance(config, ModuleConfig):
+        advice = "Make the network as wide and as deep as that of the weights (model.arguments, or model.factory)"
+    renamed = ', or rename its weights (model.key_map=["PATTERN=>REPLACEMENT"])' if missing and surplus else ""
+    return UserError(f"{path} is not a checkpoint of {config.name}: {'; '.join(found)}. {advice}{renamed}.")
