@@ -10,6 +10,7 @@ import pandas as pd
 
 from convergence.figures import style
 from convergence.results import views as tables
+from convergence.results.numbers import number
 from convergence.results.population import Population, populations
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -37,7 +38,9 @@ def _draw(found: Population, table: pd.DataFrame, folder: Path) -> list[Path]:
         _ticks(below, found)
         left.colorbar(image, ax=(above, below), label=style.quantity([found.metric]), shrink=0.7, aspect=30)
         _map(right.subplots(), found)
-        apart = "" if np.isnan(found.separability) else f"within against across models: d′ = {found.separability:.2f}"
+        apart = (
+            "" if np.isnan(found.separability) else f"within against across models: d′ = {number(found.separability)}"
+        )
         rows = tables.split(tables.networks(table[table.metric == found.metric]))[0]
         style.note(figure, rows, f"{style.label(found.metric)}, {n} networks, mean over corresponding layers", apart)
         return style.save(figure, folder, f"population_{found.metric}")

@@ -13,6 +13,7 @@ from convergence.results import views as tables
 from convergence.results.accuracy import correlation
 from convergence.results.areas import best_layers
 from convergence.results.divergence import LATE, REFIT, TRANSFER, Divergence, closure, divergences
+from convergence.results.numbers import number, percent
 from convergence.results.rise import ACCURACY, ALL, Curve, Rise, rise
 from convergence.results.stimuli_sweep import curves
 from convergence.system import terminal
@@ -46,7 +47,7 @@ def _depth(table: pd.DataFrame) -> list[str]:
         for metric in style.drawn(means.metric):
             line = means[means.metric == metric].sort_values("depth")["mean"].tolist()
             if line:
-                rows.append([metric + title, *(f"{line[i]:.3f}" for i in (0, len(line) // 2, -1))])
+                rows.append([metric + title, *(number(line[i], 3) for i in (0, len(line) // 2, -1))])
     return _numbers("held-out score", ("first layer", "middle", "last layer"), rows) + _accuracies(trained)
 
 
@@ -60,8 +61,8 @@ def _areas(table: pd.DataFrame) -> list[str]:
             [
                 style.short(f"{row.target_model} {row.target_layer}", 38),
                 style.short(row.source_layer, 17),
-                f"{row.score:.3f}",
-                *(["" if np.isnan(row.corrected) else f"{row.corrected:.3f}"] if repeated else []),
+                number(row.score, 3),
+                *(["" if np.isnan(row.corrected) else number(row.corrected, 3)] if repeated else []),
             ]
             for row in part.itertuples()
         ]
@@ -76,7 +77,7 @@ def _accuracies(trained: pd.DataFrame) -> list[str]:
     source, _ = tables.ends(trained)
     accuracy = trained.groupby(source if trained.source_model.nunique() > 1 else trained.source_weights, sort=False)
     known = accuracy.source_accuracy.first().dropna()
-    told = "accuracy: " + ", ".join(f"{name} {value:.1%}" for name, value in known.items())
+    told = "accuracy: " + ", ".join(f"{name} {percent(value, 1)}" for name, value in known.items())
     return textwrap.wrap(told, 80, subsequent_indent="  ") if len(known) else []
 
 
@@ -89,7 +90,7 @@ def _chance(rows: pd.DataFrame) -> list[str]:
         found = part.groupby(["metric", depth_of]).agg(score=("score_calibrated", "mean"), p=("p_value", "max"))
         cells = []
         for metric in style.drawn(found.index.get_level_values("metric")):
-            line = [f"{row.score:.3f}, p {row.p:.3f}" for row in found.loc[metric].itertuples()]
+            line = [f"{number(row.score, 3)}, p {number(row.p, 3)}" for row in found.loc[metric].itertuples()]
             cells.append([metric, *(line[i] for i in (0, len(line) // 2, -1))])
         title = f"beyond chance: {kind}, {part.draws.max():.0f} draws"
         lines += [title, *_numbers("", ("first layer", "middle", "last layer"), cells), ""]
@@ -103,7 +104,7 @@ def _sweep(table: pd.DataFrame) -> list[str]:
     means = found.pivot_table(index="metric", columns="samples", values="score", aggfunc="mean").iloc[:, -6:]
     scarce = found.groupby(["metric", "samples"]).scarce.any()
     rows = [
-        [metric, *(f"{score:.3f}" + ("*" if scarce[metric, m] else " ") for m, score in means.loc[metric].items())]
+        [metric, *(number(score, 3) + ("*" if scarce[metric, m] else " ") for m, score in means.loc[metric].items())]
         for metric in style.drawn(means.index)
     ]
     lines = _numbers("mean over layers, by stimuli", [f"{m:,} " for m in means.columns], rows)
@@ -126,8 +127,8 @@ def _training(table: pd.DataFrame) -> list[str]:
     pixels = table[table.source_model == tables.PIXELS].groupby("metric").score.mean()
     rows = []
     for curve in (c for metric in metrics if (c := found.curve(metric, ALL))):
-        base = f"{pixels[curve.metric]:.3f}" if curve.metric in pixels else ""
-        ends = (f"{curve.values[0]:.3f}", f"{curve.values[-1]:.3f}", base)
+        base = number(pixels[curve.metric], 3) if curve.metric in pixels else ""
+        ends = (number(curve.values[0], 3), number(curve.values[-1], 3), base)
         rows.append([curve.metric, *ends, *(_when(curve, share, found) for share in (0.5, 0.9))])
     lines = [
         title,
@@ -150,12 +151,12 @@ def _ood(table: pd.DataFrame) -> list[str]:
         name, onset = f"{d.metric}, {d.protocol}", d.onset()
         within, shifted = d.within.mean(axis=0), d.mean
         place = "nowhere" if onset is None else style.short(d.layers[onset], 16)
-        scores.append([name, *(f"{value[i]:.3f}" for i in (0, -1) for value in (within, shifted)), place])
-        ends = ["–" if np.isnan(r.pearson[i]) else f"{r.pearson[i]:.2f}" for i in (0, -1)]
+        scores.append([name, *(number(value[i], 3) for i in (0, -1) for value in (within, shifted)), place])
+        ends = [number(r.pearson[i]) for i in (0, -1)]
         late = (
             closed[d.metric].share[d.depths >= LATE] if d.protocol == TRANSFER and d.metric in closed else np.array([])
         )
-        others.append([name, *ends, f"{np.nanmean(late):.0%}" if np.isfinite(late).any() else ""])
+        others.append([name, *ends, percent(np.nanmean(late)) if np.isfinite(late).any() else ""])
     heads = ("first layer", "shifted", "last layer", "shifted", "gap begins at")
     shifts = f"over {len(every[0].shifts) if every else 0} shifts"
     rest = ("r, first layer", "r, last layer", "refitting closes")
@@ -177,8 +178,8 @@ def _share(curve: Curve | None, at: int) -> str:
         return "no rise"
     low, high = (end[at] for end in curve.share_interval)
     if np.isnan(low):
-        return f"{curve.share[at]:.2f}"
-    return f"{curve.share[at]:.2f} " + (f"[{low:.2f}, {high:.2f}]" if curve.bounded else "[no bounds]")
+        return number(curve.share[at])
+    return f"{number(curve.share[at])} " + (f"[{number(low)}, {number(high)}]" if curve.bounded else "[no bounds]")
 
 
 def _when(curve: Curve, share: float, found: Rise) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from convergence.figures import style
 from convergence.results import views as tables
+from convergence.results.numbers import number
 from convergence.results.rise import ACCURACY, ALL, Rise, rise, same_point
 from convergence.system.files import write_atomic
 
@@ -167,7 +168,7 @@ def _rise(table: pd.DataFrame, found: Rise, folder: Path) -> list[Path]:
         band = "band: 95 % interval over seeds" if found.tells_seeds else "too few seeds for an interval"
         if unbounded:
             band += " (none: no bounds)"
-        style.note(figure, table, band, *([f"cut at {_CUT[0]} and {_CUT[1]}".replace("-", "−")] if cut else []))
+        style.note(figure, table, band, *([f"cut at {number(_CUT[0], 1)} and {number(_CUT[1], 1)}"] if cut else []))
         return style.save(figure, folder, "training_rise")
 
 

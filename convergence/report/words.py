@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from convergence.results.numbers import NONE, number
+
 if TYPE_CHECKING:
     from convergence.report.evidence import Claim, Part
 
@@ -27,15 +29,14 @@ _MARKS = {"supported": "✓", "not supported": "✗", "cannot tell": "?"}
 
 def effect(claim: Claim) -> str:
     """The effect and its interval."""
-    return "–" if claim.effect is None else with_interval(claim.effect, claim.interval)
+    return NONE if claim.effect is None else with_interval(claim.effect, claim.interval)
 
 
 def with_interval(value: float, interval: tuple[float, float] | None) -> str:
     """``0.52 [0.40, 0.64]``, or the number alone; three decimals where all are small. The minus is a true one."""
     numbers = [value, *(interval or ())]
     decimals = 3 if max(map(abs, numbers)) < 0.095 else 2
-    # Adding 0 after rounding turns a negative zero into a plain one.
-    first, *ends = (f"{round(number, decimals) + 0.0:.{decimals}f}".replace("-", "−") for number in numbers)
+    first, *ends = (number(one, decimals) for one in numbers)
     return f"{first} [{', '.join(ends)}]" if ends else first
 
 
@@ -48,13 +49,13 @@ def of_part(part: Part) -> str:
 def p_value(p: float | None) -> str:
     """Three decimals, or less than 0.001."""
     if p is None or np.isnan(p):
-        return "–"
-    return "<0.001" if p < 0.0005 else f"{p:.3f}"
+        return NONE
+    return "<0.001" if p < 0.0005 else number(p, 3)
 
 
 def over(part: Part) -> str:
     """What a part's interval is over."""
-    return part.estimate.over or "–"
+    return part.estimate.over or NONE
 
 
 def mark(claim: Claim) -> str:

@@ -213,7 +213,7 @@ def _accuracy_curve(accuracy: Array, counts: NDArray[np.int64] | None, groups: t
 def _share(values: Array) -> Array:
     first, last = values[..., :1], values[..., -1:]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (values - first) / (last - first)
+        return (values - first) / (last - first) + 0.0  # a plain zero where a fall begins
 
 
 def _reached(shares: Array, share: float, axis: Array) -> Array:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from convergence.figures.style import label
 from convergence.report.evidence import Evidence, Part
 from convergence.report.grid import metrics_in, trained
+from convergence.results.numbers import number
 from convergence.results.uncertainty import Array, Estimate, Network, Sample, over_networks, telling
 
 TEXT = "a layer's best match is the corresponding layer"
@@ -125,7 +126,11 @@ def _part(studies: list[Matches], what: str) -> Part:
     # Where all networks agree there is no interval, not one of width 0.
     share = Estimate(share.value) if share.error == 0 else replace(share, bounds=(0.0, 1.0))
     return Part(
-        f"share, {what}", share, p, against, f"most layers' best match is elsewhere ({what}; by chance {chance:.2f})"
+        f"share, {what}",
+        share,
+        p,
+        against,
+        f"most layers' best match is elsewhere ({what}; by chance {number(chance)})",
     )
 
 
