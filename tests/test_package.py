@@ -81,12 +81,14 @@ def test_the_installed_command_helps_lists_composes_and_runs(installed: Path, tm
         *small,
         "model.layers=[conv1,fc]",
         "metric=procrustes",
+        "figures=false",
         "output=my runs",
     )
     assert done.returncode == 0, done.stderr
-    assert list((tmp_path / "my runs").rglob("depth_profile.png"))
+    assert list((tmp_path / "my runs").rglob("results.parquet"))
     done = command(tmp_path, convergence, "report", "my runs")
     assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "my runs").rglob("depth_profile.png"))
     assert (next((tmp_path / "my runs").rglob("report.html"))).is_file()
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +16,8 @@ from convergence.activations.upkeep import items, prune
 from convergence.experiment import run as experiment
 from convergence.experiment.compose import compose
 from convergence.system.errors import UserError
-
-READER = """
-import sys
-from pathlib import Path
-from convergence.activations.cache import Entry
-reading = Entry(Path(sys.argv[1])).open()
-print("open", flush=True)
-sys.stdin.readline()
-print(float(reading.read(["layer"], 0, 4)["layer"].sum()))
-"""
+from tests.support.command import FORKED
+from tests.support.races import read_on
 
 
 def entry(cache: Path, name: str = "a") -> Entry:
@@ -51,13 +41,16 @@ def opened(made: Entry) -> Cached:
 
 def test_what_another_process_reads_stays_however_long_it_computes_in_between(tmp_path: Path) -> None:
     made = entry(tmp_path)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    reader = subprocess.Popen([sys.executable, "-c", READER, str(made.folder)], text=True, **pipes)  # type: ignore[call-overload]
-    assert reader.stdout.readline() == "open\n"
+    here, there = FORKED.Pipe()
+    reader = FORKED.Process(target=read_on, args=(made.folder, there))
+    reader.start()
+    assert here.recv() == "open"
     long_ago(made.folder)  # a tile that takes hours
     assert [item.in_use for item in items(tmp_path)] == [True]
     assert prune(tmp_path, older=0) == []
-    assert reader.communicate("\n")[0] == "12.0\n"
+    here.send("go on")
+    assert here.recv() == 12
+    reader.join()
     long_ago(made.folder)
     assert len(prune(tmp_path, older=0)) == 1
     assert not made.folder.exists()
@@ -65,11 +58,12 @@ def test_what_another_process_reads_stays_however_long_it_computes_in_between(tm
 
 def test_what_a_killed_process_read_may_go(tmp_path: Path) -> None:
     made = entry(tmp_path)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    reader = subprocess.Popen([sys.executable, "-c", READER, str(made.folder)], text=True, **pipes)  # type: ignore[call-overload]
-    reader.stdout.readline()
+    here, there = FORKED.Pipe()
+    reader = FORKED.Process(target=read_on, args=(made.folder, there))
+    reader.start()
+    assert here.recv() == "open"
     reader.kill()
-    reader.communicate()
+    reader.join()
     long_ago(made.folder)
     assert len(prune(tmp_path, older=0)) == 1
     assert not list((tmp_path / ".reading").iterdir())

@@ -228,10 +228,13 @@ def short(**options: object) -> RecipeConfig:
     return made
 
 
+FEW = ShapesConfig(size=16, stimuli=20, train_images=128)
+
+
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The weights without any option."""
-    return last(short(), tmp_path_factory.mktemp("usual"))
+    return last(short(), tmp_path_factory.mktemp("usual"), FEW)
 
 
 @pytest.mark.parametrize(
@@ -248,8 +251,8 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_each_option_of_training_changes_the_weights_and_stays_deterministic(
     options: dict, tmp_path: Path, usual: str
 ) -> None:
-    first = last(short(**options), tmp_path / "a")
-    assert first == last(short(**options), tmp_path / "b")
+    first = last(short(**options), tmp_path / "a", FEW)
+    assert first == last(short(**options), tmp_path / "b", FEW)
     assert first != usual
 
 

@@ -54,7 +54,7 @@ def test_a_run_ends_with_figures_results_and_a_manifest_and_a_second_has_nothing
     assert json.loads((folder / "manifest.json").read_text())["stimuli"][0]["count"] == 200
     assert cli.main(["run", *SMALL_RUN, f"output={tmp_path}", "batch_size=64", "figures=false"]) == 0
     assert "nothing to do" in capsys.readouterr().err
-    drafts.laid_out(monkeypatch)
+    drafts.left_out(monkeypatch)
     assert cli.main(["figure", str(folder)]) == 0
     assert "depth_profile.png" in capsys.readouterr().out
 

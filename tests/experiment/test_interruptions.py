@@ -30,7 +30,7 @@ from tests.support.tables import table
 
 SMALL = (
     *("dataset=digits", "dataset.stimuli=200", "dataset.train_images=256"),
-    *("model.training.epochs=1", "model.layers=[conv1,layer3.conv*,fc]", "progress=true"),
+    *("model.training.epochs=1", "model.layers=[conv1,layer3.conv*,fc]", "progress=true", "figures=false"),
 )
 
 

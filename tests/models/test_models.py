@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,8 @@ from convergence.stimuli.load import load
 from convergence.stimuli.options import ShapesConfig
 from convergence.system.errors import UserError
 from convergence.system.hashing import hash_tensors
+from tests.support.command import FORKED
+from tests.support.kills import train_until_killed
 from tests.support.libraries import torchvision
 from tests.support.recipes import SMALL, recipe, trained
 
@@ -46,17 +47,10 @@ def test_the_same_seeds_give_the_same_weights_and_each_seed_has_its_own_effect(t
 
 
 def test_a_training_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path) -> None:
-    code = (
-        "import os, sys, torch\nfrom pathlib import Path\nfrom convergence.models import training\n"
-        "from tests.support.recipes import SMALL, recipe, trained\n"
-        "real = training.train_step\n"
-        "count = iter(range(100))\n"
-        "def step(*a):\n    if next(count) == 6: os.kill(os.getpid(), 9)\n    return real(*a)\n"
-        "training.train_step = step\n"
-        "trained(recipe(), SMALL, folder=Path(sys.argv[1]), device=torch.device('cpu'))\n"
-    )
-    killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "killed")], check=False)
-    assert killed.returncode == -9
+    child = FORKED.Process(target=train_until_killed, args=(tmp_path / "killed",))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
     resumed = trained(recipe(), SMALL, folder=tmp_path / "killed", device=CPU)[0]
     undisturbed = trained(recipe(), SMALL, folder=tmp_path / "whole", device=CPU)[0]
     assert resumed.weights_hash == undisturbed.weights_hash

@@ -1,4 +1,4 @@
-"""A run that is killed at an instant of one of its stages."""
+"""A run that is killed at an instant of one of its stages, and a training at one of its steps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from convergence.experiment import representations, rows
 from convergence.models import training
+from tests.support.recipes import SMALL, recipe, trained
 
 
 def killed_in(stage: str, nth: int, delay: float) -> None:
@@ -29,3 +34,16 @@ def killed_in(stage: str, nth: int, delay: float) -> None:
 
     for module in (training, representations, rows):
         module.progress = deadly  # type: ignore[assignment]
+
+
+def train_until_killed(folder: Path) -> None:
+    """Train the small recipe; this process is killed at the seventh step."""
+    real, steps = training.train_step, iter(range(100))
+
+    def step(*arguments: Any) -> float:
+        if next(steps) == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments)
+
+    training.train_step = step
+    trained(recipe(), SMALL, folder=folder, device=torch.device("cpu"))

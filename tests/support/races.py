@@ -68,3 +68,12 @@ def hold(path: Path) -> None:
     """Hold a claim for a minute."""
     with only_one(path, ""):
         time.sleep(60)
+
+
+def read_on(folder: Path, other: Connection) -> None:
+    """Open an entry, say so, and when told to go on, send the sum of what it holds."""
+    reading = cache.Entry(folder).open()
+    assert reading is not None
+    other.send("open")
+    other.recv()
+    other.send(float(reading.read(["layer"], 0, 4)["layer"].sum()))
