@@ -224,7 +224,7 @@ def last(made: RecipeConfig, folder: Path, dataset: ShapesConfig = IMAGES) -> st
 def short(**options: object) -> RecipeConfig:
     """One epoch, with these options of training."""
     made = recipe()
-    made.training = replace(made.training, epochs=1, **options)  # type: ignore[arg-type]
+    made.training = replace(made.training, epochs=1, **{"batch_size": 32, **options})  # type: ignore[arg-type]
     return made
 
 
@@ -244,7 +244,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> str:
         {"augment": [Augmentation.flip]},
         {"schedule": Schedule.constant},
         {"mixed_precision": True},
-        {"batch_size": 32},
+        {"batch_size": 16},
     ],
     ids=str,
 )
