@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from convergence.figures import depth, style
+from convergence.figures import depth, named_layers, style
+from convergence.figures.named_layers import FIRST, LAST, MIDDLE
 from convergence.results import views as tables
 from convergence.results.accuracy import correlation
 from convergence.results.areas import best_layers
@@ -39,16 +40,21 @@ def _numbers(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) ->
 def _depth(table: pd.DataFrame) -> list[str]:
     """Mean held-out score of corresponding layers: first, middle and last, trained and untrained."""
     trained, before = tables.split(table)
-    rows = []
+    rows, columns = [], {}
     for title, part in (("", trained), (", untrained", before)):
         if part.empty:
             continue
         means, _ = depth.profile(part)
         for metric in style.drawn(means.metric):
-            line = means[means.metric == metric].sort_values("depth")["mean"].tolist()
+            found = means[means.metric == metric].sort_values("depth")
+            line = found["mean"].tolist()
             if line:
+                if metric not in columns:
+                    own = part[part.metric == metric]
+                    columns[metric] = named_layers.at(tables.corresponding(own), found.depth.tolist())
                 rows.append([metric + title, *(number(line[i], 3) for i in (0, len(line) // 2, -1))])
-    return _numbers("held-out score", ("first layer", "middle", "last layer"), rows) + _accuracies(trained)
+    told = named_layers.lines(columns)
+    return [*_numbers("held-out score", (FIRST, MIDDLE, LAST), rows), *told, *_accuracies(trained)]
 
 
 def _areas(table: pd.DataFrame) -> list[str]:
@@ -88,12 +94,13 @@ def _chance(rows: pd.DataFrame) -> list[str]:
     lines = []
     for kind, part in rows.groupby("null"):
         found = part.groupby(["metric", depth_of]).agg(score=("score_calibrated", "mean"), p=("p_value", "max"))
-        cells = []
+        cells, columns = [], {}
         for metric in style.drawn(found.index.get_level_values("metric")):
             line = [f"{number(row.score, 3)}, p {number(row.p, 3)}" for row in found.loc[metric].itertuples()]
             cells.append([metric, *(line[i] for i in (0, len(line) // 2, -1))])
+            columns[metric] = named_layers.at(part[part.metric == metric], found.loc[metric].index.tolist())
         title = f"beyond chance: {kind}, {part.draws.max():.0f} draws"
-        lines += [title, *_numbers("", ("first layer", "middle", "last layer"), cells), ""]
+        lines += [title, *_numbers("", (FIRST, MIDDLE, LAST), cells), *named_layers.lines(columns), ""]
     return [*lines, "calibrated score, 0 at chance; p: the largest over pairs and directions.", ""] if lines else []
 
 
@@ -123,7 +130,7 @@ def _training(table: pd.DataFrame) -> list[str]:
     after = f"after {found.axis[one]:g} {unit.removesuffix('s') if found.axis[one] == 1 else unit}"
     title = f"share of the eventual rise {after}" + (" [95 % over seeds]" if found.tells_seeds else "")
     cells = [[m, *(_share(found.curve(m, layer), one) for layer in (layers[1], layers[-1], ALL))] for m in metrics]
-    shares = _numbers("", ("first layer", "last layer", "all layers"), [row for row in cells if any(row[1:])])
+    shares = _numbers("", (FIRST, LAST, "all layers"), [row for row in cells if any(row[1:])])
     pixels = table[table.source_model == tables.PIXELS].groupby("metric").score.mean()
     rows = []
     for curve in (c for metric in metrics if (c := found.curve(metric, ALL))):
@@ -133,6 +140,7 @@ def _training(table: pd.DataFrame) -> list[str]:
     lines = [
         title,
         *shares,
+        *named_layers.lines({"": (layers[1], layers[-1])}, (FIRST, LAST)),
         "",
         *_numbers("all layers", ("untrained", "trained", "pixels", "half by", "90 % by"), rows),
     ]
@@ -157,10 +165,11 @@ def _ood(table: pd.DataFrame) -> list[str]:
             closed[d.metric].share[d.depths >= LATE] if d.protocol == TRANSFER and d.metric in closed else np.array([])
         )
         others.append([name, *ends, percent(np.nanmean(late)) if np.isfinite(late).any() else ""])
-    heads = ("first layer", "shifted", "last layer", "shifted", "gap begins at")
+    heads = (FIRST, "shifted", LAST, "shifted", "gap begins at")
     shifts = f"over {len(every[0].shifts) if every else 0} shifts"
     rest = ("r, first layer", "r, last layer", "refitting closes")
-    lines = [*_numbers("held-out score", heads, scores), "", *_numbers(shifts, rest, others)]
+    named = named_layers.lines({d.metric: (d.layers[0], d.layers[-1]) for d in every}, (FIRST, LAST))
+    lines = [*_numbers("held-out score", heads, scores), *named, "", *_numbers(shifts, rest, others)]
     lines.append("r: of score with accuracy; refitting closes so much of the late layers' gap.")
     return lines + [f"no correlation: {reason}" for reason in sorted({r.reason for r in correlations if r.reason})]
 

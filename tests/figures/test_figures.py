@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from convergence.figures import depth, style
 from convergence.figures.summary import summary
 from convergence.results import table as results
 from convergence.results import views as tables
-from tests.support import drafts
+from tests.support import drafts, synthetic
 from tests.support.tables import table
 
 
@@ -123,3 +124,68 @@ def test_notes_stay_within_one_column(parts: tuple[str, ...]) -> None:
 )
 def test_figures_say_which_networks_and_images_they_are_of(rows: pd.DataFrame, expected: str) -> None:
     assert tables.subject(rows.assign(dataset="shapes")) == expected
+
+
+LONG = "vit_base_patch16_224.augreg_in21k_ft_in1k"
+
+
+def _renamed(rows: pd.DataFrame, **names: str) -> pd.DataFrame:
+    """With other names of layers: of each model, what stands before their number."""
+    for end in ("source", "target"):
+        begins = rows[f"{end}_model"].map(names)
+        rows = rows.assign(**{f"{end}_layer": begins + rows[f"{end}_layer"].str.extract(r"(\d+)$")[0]})
+    return rows
+
+
+# Rows, and what stands below the table of them.
+NAMED: dict[str, tuple[Callable[[], pd.DataFrame], str]] = {
+    "one pair": (table, "first layer: layer0; middle: layer2; last layer: layer4."),
+    "several pairs": (lambda: table(3), "first layer: layer0; middle: layer2; last layer: layer4."),
+    "one layer alone": (
+        lambda: table().query("source_layer == 'layer2' and target_layer == 'layer2'"),
+        "first layer: layer2; middle: layer2; last layer: layer2.",
+    ),
+    "the same names": (lambda: table(models=("a", "b")), "first layer: layer0; middle: layer2; last layer: layer4."),
+    "another depth": (
+        lambda: table(widths=(5, 3), models=("a", "b")),
+        "first layer: layer0; middle: layer2 of a, layer1 of b; last layer: layer4 of a, layer2 of b.",
+    ),
+    "other names": (
+        lambda: _renamed(table(models=("a", "b")), a="conv", b="features."),
+        "first layer: conv0 of a, features.0 of b; middle: conv2 of a, features.2 of b; last layer: conv4 of a, "
+        "features.4 of b.",
+    ),
+    "long names": (
+        lambda: _renamed(table(models=(LONG, "b")), **{LONG: "blocks.a_long_name_of_a_layer.mlp.fc", "b": "conv"}),
+        f"first layer: …_long_name_of_a_layer.mlp.fc0 of {LONG}, conv0 of b;",
+    ),
+    "a metric of fewer layers": (
+        lambda: table().query("metric != 'procrustes' or target_layer in ('layer0', 'layer1')"),
+        "procrustes, first layer: layer0; middle: layer1; last layer: layer1. soft_matching, first layer: layer0; "
+        "middle: layer2; last layer: layer4.",
+    ),
+    "training": (
+        lambda: synthetic.training((0.2, 0.3, 0.5, 0.6, 0.7), (0.1, 0.2, 0.3, 0.4, 0.5)),
+        "first layer: net0; last",
+    ),
+    "ood": (lambda: synthetic.ood(lambda *_: 0.1, lambda s, k: 0.1 * s), "first layer: net0; last layer: net5."),
+    "chance": (lambda: with_chance(table()), "p 0.020 first layer: layer0; middle: layer2; last layer: layer4."),
+}
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_below_each_table_stands_which_layers_its_columns_are_of(case: str) -> None:
+    rows, expected = NAMED[case]
+    text = summary(rows())
+    assert expected in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_named_layers_are_those_of_the_numbers() -> None:
+    rows = table(widths=(5, 3), models=("a", "b"))
+    named = {("layer2", "layer1"), ("layer1", "layer2")}
+    here = [ends in named for ends in zip(rows.source_layer, rows.target_layer, strict=True)]
+    marked = rows.assign(score=rows.score.where(here, 0.0))
+    line = next(line.split() for line in summary(marked).splitlines() if line.startswith("procrustes "))
+    assert (line[1], line[3]) == ("0.000", "0.000")
+    assert float(line[2]) > 0.4
