@@ -3,9 +3,9 @@
     python scripts/benchmark_estimate.py                      # small sizes, some minutes on one core
     python scripts/benchmark_estimate.py --only default ood --data FOLDER
 
-Each run is a process of its own with a cache of its own. Networks are trained before the clock starts: the plan does
-not count training. Time is that of the run without its imports, and judging what the plan itself took of it; disk is
-what its cache holds of responses and pixels; memory is the whole process's, with the program.
+Each run is a process of its own with a cache of its own. Networks are trained before the clock starts, and no figures
+are drawn: the plan counts neither. Time is that of the run without its imports, and judging what the plan itself took
+of it; disk is what its cache holds of responses and pixels; memory is the whole process's, with the program.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ class Estimate:
     memory_bytes : that scoring will hold: moments, Gram matrices or a fold's responses, cut to the budget.
     process_bytes : that the whole process will hold at its peak: the program and what it has read, too.
     extraction_seconds, scoring_seconds : about; judged by doing a little of both. Networks are trained by now.
+    figures : whether figures are drawn after that, whose time is not in it.
     """
 
     comparisons: int
@@ -62,6 +63,7 @@ class Estimate:
     process_bytes: float
     extraction_seconds: float
     scoring_seconds: float
+    figures: bool = False
 
     @property
     def seconds(self) -> float:
@@ -74,7 +76,7 @@ class Estimate:
             f"{_count(self.comparisons, 'comparison')} of {_count(self.networks, 'network')}{sets}: "
             f"{_count(self.images, 'image')} to extract, {self.cache_bytes / 2**20:,.0f} MiB on disk, "
             f"{self.memory_bytes / 2**20:,.0f} MiB of memory "
-            f"({self.process_bytes / 2**20:,.0f} with the program), about {duration(self.seconds)}."
+            f"({self.process_bytes / 2**20:,.0f} with the program), {about(self.seconds, self.figures)}."
         )
 
 
@@ -119,6 +121,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         process_bytes=max(most, now + max(late(cfg, c) for c in comparisons) + memory * (device.type == "cpu")),
         extraction_seconds=running + sum(_drawing(*one, look) for one in new) + _reading(there),
         scoring_seconds=_scoring_seconds(cfg, comparisons, device),
+        figures=cfg.figures,
     )
 
 
@@ -211,6 +214,12 @@ def _scoring_seconds(cfg: Config, comparisons: Sequence[Comparison], device: tor
 
 def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
+def about(seconds: float, figures: bool) -> str:
+    """What a time of extraction and scoring covers, and what comes after it."""
+    drawn = ", then the figures, a few seconds each" if figures else ""
+    return f"about {duration(seconds)} to extract and score{drawn}"
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ import torch
 from convergence.axes.comparison import Comparison
 from convergence.axes.options import DepthConfig, OodConfig, Pairs, TrainingAxisConfig
 from convergence.experiment.config import Config
-from convergence.experiment.estimate import Estimate, duration, estimate
+from convergence.experiment.estimate import Estimate, about, estimate
 from convergence.experiment.members import architecture, label, members, together
 from convergence.models.options import ArchitectureConfig, ArraysConfig, ModelConfig, is_trained_here
 from convergence.models.training import checkpoint_steps, steps_per_epoch
@@ -23,19 +23,20 @@ Plan = Callable[..., list[Comparison]]
 
 @dataclass(frozen=True)
 class Forecast:
-    """Networks, bytes on disk, bytes of memory, and seconds besides training, of all runs together."""
+    """Networks, bytes on disk, bytes of memory, and seconds of extraction and scoring, of all runs together."""
 
     networks: int
     images: int
     cache_bytes: float
     memory_bytes: float
     seconds: float
+    figures: bool = False
 
     def __str__(self) -> str:
         return (
             f"at most {self.networks:,} networks, {self.images:,} images to extract, "
             f"{self.cache_bytes / 2**20:,.0f} MiB on disk, {self.memory_bytes / 2**20:,.0f} MiB of memory, "
-            f"about {duration(self.seconds)} besides training."
+            f"besides training {about(self.seconds, self.figures)}."
         )
 
 
@@ -64,6 +65,7 @@ def forecast(runs: Sequence[Config], plans: Mapping[str, Plan], device: torch.de
         cache_bytes=sum(e.cache_bytes / e.networks for e, _ in each) * times,
         memory_bytes=max((e.memory_bytes for e in judged.values()), default=0.0),
         seconds=sum(e.extraction_seconds / e.networks for e, _ in each) * times + scoring,
+        figures=any(run.figures for run in runs),
     )
 
 

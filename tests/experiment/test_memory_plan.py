@@ -70,6 +70,7 @@ def test_the_plan_tells_what_the_whole_process_will_hold(tmp_path: Path, capsys:
     line = next(line for line in capsys.readouterr().err.splitlines() if "MiB of memory" in line)
     whole = float(line.split(" with the program")[0].rsplit("(", 1)[1].replace(",", ""))
     assert 100 < whole < 100_000
+    assert line.endswith(" to extract and score.")  # no figures are asked for
 
 
 def test_levels_that_do_not_fit_together_are_planned_and_scored_one_after_the_other(

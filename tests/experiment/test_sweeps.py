@@ -87,15 +87,20 @@ def test_a_launcher_without_its_extra_or_its_cluster_is_refused(
     assert "give the command on a login node" in told
 
 
-def test_a_dry_run_prints_the_plan_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("figures", [True, False])
+def test_a_dry_run_prints_the_plan_and_makes_nothing(
+    figures: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["run", "--dry-run", "-m", *_SMALL, "model.seeds.init=[0,1,2]", "model.per_job=2", f"output={tmp_path}"]
-    assert cli.main(words) == 0
+    assert cli.main([*words, f"figures={figures}"]) == 0
     told = capsys.readouterr().out
     assert "missing  tiny_resnet seed0 seed1" in told
     assert "0 done, 3 missing of 3 on 40 stimuli\n2 jobs" in told
     assert "at most 3 networks, 240 images to extract" in told, "each trained and untrained, once"
     assert "MiB on disk" in told
-    assert "besides training" in told
+    plan = " ".join(told.split())
+    assert "besides training about" in plan
+    assert ("to extract and score, then the figures, a few seconds each." in plan) is figures
     assert list(tmp_path.iterdir()) == []
 
 
