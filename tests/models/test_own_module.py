@@ -184,6 +184,16 @@ def test_it_runs_alone_against_others_in_a_population_and_on_every_axis(folder: 
     assert "Small" in set(run(f"model={members}", "model.seeds.init=[7]").target_model)
 
 
+def test_a_normalisation_given_as_it_is_by_default_shares_the_cache(folder: Path) -> None:
+    key, given, other = (
+        trajectories(ModuleConfig(factory="nets.py:small", seeds=SeedsConfig([0]), mean=mean, std=std), folder)[0][
+            0
+        ].key
+        for mean, std in ((None, None), ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]), ([0.5, 0.5, 0.5], None))
+    )
+    assert given == key != other
+
+
 def test_without_a_heads_weights_the_layers_before_it_are_compared_and_accuracy_is_empty(folder: Path) -> None:
     for seed, name in enumerate(("a.pth", "b.pth")):
         torch.manual_seed(seed)
