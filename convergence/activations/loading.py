@@ -7,9 +7,11 @@ geometry, or another run, decodes nothing. Normalisation is left to the device.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import torch
@@ -23,6 +25,7 @@ from convergence.system.hashing import digest
 _BLOCK = 64  # images decoded and kept together
 _MOST_WORKERS = 8
 _PIXELS = "pixels"
+_turns: defaultdict[Path, Lock] = defaultdict(Lock)  # by entry: its blocks are made by one thread at a time
 
 
 @dataclass
@@ -31,6 +34,11 @@ class Clock:
 
     total: float = 0.0
     waited: float = 0.0
+
+    def add(self, others: Sequence[Clock], at_once: int) -> None:
+        """What other clocks were told, of which so many ran at once."""
+        self.total += sum(other.total for other in others) / at_once
+        self.waited += sum(other.waited for other in others) / at_once
 
     @property
     def share(self) -> float:
@@ -156,10 +164,16 @@ class _Blocks:
 
     def __getitem__(self, i: int) -> Tensor:
         start = self.starts[i]
-        kept = self.entry.chunk(start) if self.entry else None
-        if kept is not None:
-            return kept[_PIXELS]
-        pixels: Tensor = self.preprocess.pixels(self.stimuli, range(start, min(start + _BLOCK, len(self.stimuli))))
-        if self.entry:
+        if self.entry is None:
+            return self._made(start)
+        with _turns[self.entry.folder]:
+            kept = self.entry.chunk(start)
+            if kept is not None:
+                return kept[_PIXELS]
+            pixels = self._made(start)
             self.entry.write_chunk(start, {_PIXELS: pixels})
+            return pixels
+
+    def _made(self, start: int) -> Tensor:
+        pixels: Tensor = self.preprocess.pixels(self.stimuli, range(start, min(start + _BLOCK, len(self.stimuli))))
         return pixels

@@ -20,7 +20,7 @@ from pathlib import Path
 _FOLDER = ".reading"
 _BEAT = 60.0  # seconds between two signs of life
 VOID = 600.0  # seconds without one after which a process of another host no longer counts
-_lock = threading.Lock()
+_lock = threading.RLock()  # a hold may end, by garbage collection, while another one is noted
 _files: dict[tuple[int, Path], Path] = {}  # this process's file in each cache
 
 

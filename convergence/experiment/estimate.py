@@ -20,7 +20,7 @@ from convergence.activations.loading import Loader, batch_for, pixels_entry
 from convergence.alignment.chance import null as nulls
 from convergence.axes.comparison import Comparison
 from convergence.axes.options import Protocol
-from convergence.experiment import pilot
+from convergence.experiment import beside, pilot
 from convergence.experiment.config import Config
 from convergence.experiment.folder import metrics_of
 from convergence.experiment.memory import late, peak, sizes
@@ -31,6 +31,7 @@ from convergence.models.recordings.recording import Recording
 from convergence.stimuli.base import Stimuli
 from convergence.system import budget
 from convergence.system.memory import held
+from convergence.system.threads import shared_by
 
 _LOOK, _LOOKS = 0.05, 1.0  # seconds for which images of a set are drawn to judge the time for all; for all sets
 _MOST = 64  # of them at most
@@ -94,21 +95,22 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         return duration(_scoring_seconds(cfg, [c], device))
 
     memory = budget.planned(max(peak(cfg, c, room, budget.usable_on(device), lasts) for c in comparisons))
-    wanted = {
-        (n.key, images.fingerprint): (n, images) for c in comparisons for n in c.networks for images in c.all_stimuli
-    }
     cache = Path(cfg.cache)
-    asked = [(n, images) for n, images in wanted.values() if not isinstance(n, Recording)]
+    asked = [(n, images) for n, images in beside.tasks(comparisons) if not isinstance(n, Recording)]
     entries = [entry_of(n, images, cache, device) for n, images in asked]
     there = [entry for entry in entries if entry.is_finished]
     missing = [one for one, entry in zip(asked, entries, strict=True) if not entry.is_finished]
     kept = [one for one in missing if is_kept(*one, cache, cfg.cache_gb, device)]
-    passes = _passes(missing, device, cfg.batch_size)
+    _, at_once = beside.jobs(missing, cfg, device)
+    with shared_by(at_once):
+        passes = _passes(missing, device, cfg.batch_size)
     running = sum(passes[n.model].beside + passes[n.model].seconds * len(images) for n, images in missing)
     # Networks that see images in the same way share their pixels.
     ways = {(images.fingerprint, n.preprocess.geometry()): (n, images) for n, images in missing}
     new = [(n, i) for n, i in ways.values() if not pixels_entry(n.preprocess, i, cache).folder.exists()]
     look = min(_LOOK, _LOOKS / max(1, len(new)))
+    drawing = sum(_drawing(*one, look) for one in new)
+    together = (at_once - 1) * max(map(beside.held, missing), default=0)  # beside the one that was tried
     now, most = held()  # with the networks that were tried, the recordings and the images that are at hand
     return Estimate(
         comparisons=len(comparisons),
@@ -118,8 +120,10 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         cache_bytes=sum(4 * values_per_stimulus(n) * len(images) for n, images in kept)
         + sum(passes[n.model].input_bytes * len(images) for n, images in ways.values() if not images.at_hand),
         memory_bytes=memory,
-        process_bytes=max(most, now + max(late(cfg, c) for c in comparisons) + memory * (device.type == "cpu")),
-        extraction_seconds=running + sum(_drawing(*one, look) for one in new) + _reading(there),
+        process_bytes=max(
+            most + together, now + max(late(cfg, c) for c in comparisons) + memory * (device.type == "cpu")
+        ),
+        extraction_seconds=(running + drawing) / at_once + _reading(there),
         scoring_seconds=_scoring_seconds(cfg, comparisons, device),
         figures=cfg.figures,
     )

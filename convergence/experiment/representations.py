@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
+from threading import Event, Lock
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from convergence.activations.recorded import Recorded
 from convergence.activations.streaming import Streamed
 from convergence.activations.upkeep import items
 from convergence.axes.comparison import Comparison, labels
+from convergence.experiment import beside
 from convergence.experiment.config import Config
 from convergence.models.network import Network
 from convergence.models.options import Units
@@ -24,6 +27,7 @@ from convergence.models.recordings.recording import Recording
 from convergence.stimuli.base import Stimuli
 from convergence.system.errors import UserError
 from convergence.system.progress import progress
+from convergence.system.threads import side_by_side
 
 _Responses = Cached | Streamed | Recorded
 _log = logging.getLogger("convergence")
@@ -44,19 +48,30 @@ class Representations:
         # Bytes of decoded images, by entry: those that lie there, and those that this run adds.
         self._pixels = {item.folder: item.bytes for item in items(Path(cfg.cache)) if item.kind == "pixels"}
         self._added: list[Path] = []  # entries of the cache
+        self._lock = Lock()  # threads extract side by side
         self._extract_all(comparisons)
 
     def _extract_all(self, comparisons: Sequence[Comparison]) -> None:
-        """One set of stimuli after another, all networks that need it."""
-        wanted: dict[str, tuple[Stimuli, dict[str, Network]]] = {}
-        for comparison in comparisons:
-            for images in comparison.all_stimuli:
-                wanted.setdefault(images.fingerprint, (images, {}))[1].update({n.key: n for n in comparison.networks})
-        total = sum(len(images) * len(networks) for images, networks in wanted.values())
-        with progress("Extracting", total, "images") as advance:
-            for images, networks in wanted.values():
-                for network in networks.values():
-                    self._open[network.key, images.fingerprint] = self._extract(network, images, advance)
+        """One set of stimuli after another, all networks that need it; some side by side."""
+        tasks = beside.tasks(comparisons)
+        jobs, at_once = beside.jobs(tasks, self._cfg, self._device)
+        clocks, over = [], Event()
+        with progress("Extracting", sum(len(images) for _, images in tasks), "images") as advance:
+
+            def counted(n: int) -> None:
+                if over.is_set():
+                    raise CancelledError
+                with self._lock:
+                    advance(n)
+
+            def work(job: Sequence[beside.Task]) -> None:
+                clock = Clock()
+                clocks.append(clock)
+                for network, images in job:
+                    self._open[network.key, images.fingerprint] = self._extract(network, images, counted, clock)
+
+            side_by_side(work, jobs, at_once, over)
+        self.clock.add(clocks, at_once)
         if self.clock.total > _WORTH_A_WORD:
             _log.info(
                 "extraction took %.0f s; of these, images were waited for %.0f %%.",
@@ -64,7 +79,7 @@ class Representations:
                 100 * self.clock.share,
             )
 
-    def _extract(self, network: Network, images: Stimuli, advance: Callable[[int], None]) -> _Responses:
+    def _extract(self, network: Network, images: Stimuli, advance: Callable[[int], None], clock: Clock) -> _Responses:
         if isinstance(network, Recording):
             advance(len(images))
             return Recorded(network, images)
@@ -73,7 +88,8 @@ class Representations:
         self._added += [entry.folder for entry in entries if not entry.folder.exists()]
         kept = is_kept(network, images, cache, cfg.cache_gb, self._device)
         workers = cfg.workers if kept else 0  # they would be started for each reading
-        how: Any = {"clock": self.clock, "keep": self._has_room(network, images)}
+        with self._lock:
+            how: Any = {"clock": clock, "keep": self._has_room(network, images)}
         loader = Loader(network.preprocess, images, cache, cfg.batch_size, workers, self._device, **how)
         if kept:
             return extract(network, loader, advance)

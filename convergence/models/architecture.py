@@ -14,6 +14,7 @@ from convergence.models.missing import independent
 from convergence.models.network import Network, describe
 from convergence.models.options import ArchitectureConfig
 from convergence.models.preprocess import Preprocess
+from convergence.models.seeded import seeded
 from convergence.stimuli.base import Stimuli
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest, hash_tensors
@@ -60,8 +61,7 @@ class Architecture:
 
     def initialised(self, seed: int, classes: int | None = None) -> nn.Module:
         """An untrained network whose weights depend on the seed alone."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return self.create(classes)
 
     def hash(self, model: nn.Module) -> str:
@@ -109,6 +109,8 @@ class Architecture:
             classes=() if missing else None,
             builder=builder,
             precision=self.config.precision,
+            size=bytes_of(model),
+            own_code=bool(self.code),
         )
 
     def untrained(self) -> list[Network]:
@@ -117,6 +119,11 @@ class Architecture:
             self.network(f"untrained{seed}", partial(self.initialised, seed), seed=seed, step=0, epoch=0.0)
             for seed in self.config.seeds.init
         ]
+
+
+def bytes_of(model: nn.Module) -> int:
+    """Of all its weights."""
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
 def normalisation(

@@ -32,6 +32,8 @@ class Network:
     classes : names of the outputs, where known; None: unknown, as many outputs as classes are taken to be in their
         order; empty: the outputs are no answers (raw pixels, a network without a head).
     precision : of the forward pass.
+    size : bytes of its weights.
+    own_code : whether it runs code of the user's, of which nobody knows whether two threads may be in it at once.
     """
 
     model: str
@@ -46,6 +48,8 @@ class Network:
     classes: tuple[str, ...] | None
     builder: Callable[[], nn.Module]
     precision: Precision = Precision.float32
+    size: int = 0
+    own_code: bool = False
 
     def build(self) -> nn.Module:
         """The network with its weights, in eval mode."""

@@ -15,6 +15,7 @@ from convergence.models.cifar_resnets import CifarResNet
 from convergence.models.images import common_size, sample
 from convergence.models.options import RecipeConfig
 from convergence.models.preprocess import PixelPreprocess, Preprocess, for_images
+from convergence.models.seeded import seeded
 from convergence.stimuli.base import Stimuli
 from convergence.stimuli.options import DatasetConfig
 from convergence.system.errors import UserError
@@ -152,8 +153,7 @@ def build(name: str, classes: int, seed: int) -> nn.Module:
     UserError
         If there is no recipe of that name.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return create(name, classes)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from convergence.models.architecture import Architecture
+from convergence.models.architecture import Architecture, bytes_of
 from convergence.models.memory_layout import layout
 from convergence.models.network import Network, describe
 from convergence.models.options import LibraryConfig, RecipeConfig, SeedsConfig
@@ -59,6 +59,7 @@ def prepared(
     model = architecture.initialised(seeds[0][0], len(stimuli.classes)).eval()  # the other seeds' are like it
     layers, units = describe(model, example, config.layers, config.units, config.name)
     _check_outputs(model, example, len(stimuli.classes), config.name)
+    size = bytes_of(model)
     training = {f.name: getattr(config.training, f.name) for f in dataclasses.fields(config.training)}
     lying = "" if layout(model) is torch.channels_last else "contiguous"  # other roundings, so other weights
     more = [part for part in (architecture.source, architecture.code, lying) if part]
@@ -101,6 +102,8 @@ def prepared(
                         classes=stimuli.classes,
                         builder=partial(_restored, build, c),
                         precision=config.precision,
+                        size=size,
+                        own_code=bool(architecture.code),
                     )
                     for c in checkpoints
                 ]

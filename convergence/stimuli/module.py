@@ -7,6 +7,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from convergence.system.progress import progress
 
 _KEPT_BYTES = 2**29  # decoded images of one size are kept up to this
 _VERSION = 1
+_reading = Lock()  # nobody knows whether two threads may be in the user's code at once
 _IMAGES = ("image", "img")  # how a mapping may call it
 _EXPECTED = "a PIL image, or a tensor (C, H, W) of uint8 or of floats from 0 to 1"
 
@@ -58,7 +60,8 @@ class OwnStimuli(Stimuli):
     def image(self, i: int) -> Image.Image:
         if self.kept is not None:
             return Image.fromarray(self.kept[i].permute(1, 2, 0).contiguous().numpy())
-        item, _, _ = _parts(self.images[self.chosen[i]])
+        with _reading:
+            item, _, _ = _parts(self.images[self.chosen[i]])
         return _rgb(item, self.look)
 
     def take(self, indices: Sequence[int]) -> OwnStimuli:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from threading import Lock
+from threading import Event, Lock
+from typing import TypeVar
 
 import torch
 
+_T = TypeVar("_T")
 _lock = Lock()
 _before = 0  # of torch, before the first of several that share the process took them
 _sharing = 0
@@ -25,11 +28,25 @@ def one_thread() -> Iterator[int]:
     Yields the number of threads that there were. While several are within at once it is one, and the last to end puts
     it back.
     """
+    with _shared(lambda threads: 1) as before:
+        yield before
+
+
+@contextmanager
+def shared_by(count: int) -> Iterator[None]:
+    """Within it torch uses so many threads as each of ``count`` that work at once may have."""
+    with _shared(lambda threads: max(1, threads // count)):
+        yield
+
+
+@contextmanager
+def _shared(share: Callable[[int], int]) -> Iterator[int]:
     global _before, _sharing
     with _lock:
         if _sharing == 0:
             _before = torch.get_num_threads()
-            torch.set_num_threads(1)
+        each = share(_before)
+        torch.set_num_threads(min(each, torch.get_num_threads()))
         _sharing += 1
     try:
         yield _before
@@ -38,3 +55,24 @@ def one_thread() -> Iterator[int]:
             _sharing -= 1
             if _sharing == 0:
                 torch.set_num_threads(_before)
+
+
+def side_by_side(work: Callable[[_T], None], items: Sequence[_T], count: int, over: Event) -> None:
+    """``work`` on each item, on ``count`` threads at once, which share torch's among them; begun in the items' order.
+
+    When one fails, or the user interrupts, those that have not begun never do, and ``over`` is set, so that the others
+    may end early; then the failure is raised.
+    """
+    if count < 2:
+        for item in items:
+            work(item)
+        return
+    with shared_by(count), ThreadPoolExecutor(count) as pool:
+        begun = [pool.submit(work, item) for item in items]
+        try:
+            for each in as_completed(begun):
+                each.result()
+        except BaseException:
+            over.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

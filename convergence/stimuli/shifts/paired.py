@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import torch
 from PIL import Image
@@ -35,6 +36,7 @@ _ELEMENTS = 2**23  # of the images that are shifted at once; each takes some hun
 _kept = Kept(2**29)  # several networks see the same images
 _bases = Kept(2**29)  # all levels of all shifts begin with the same images
 _measured: dict[str, Statistics] = {}  # by fingerprint: every level of every shift needs the same ones
+_measuring = Lock()
 
 
 @dataclass
@@ -112,12 +114,13 @@ class ShiftedStimuli(Stimuli):
         if self.groups is not None and group is not None:
             members = torch.where(self.groups == group)[0]
             key = digest(key, members.tolist())
-        if key not in _measured:
-            labels = self.labels if members is None else self.labels[members]
-            sample = select(labels, min(_SAMPLE, len(labels)), 0, self.name, "test")
-            sample = sample if members is None else members[sample]
-            _measured[key] = measure(_pixels(self.base, part) for part in sample.split(_BATCH))
-        return _measured[key]
+        with _measuring:
+            if key not in _measured:
+                labels = self.labels if members is None else self.labels[members]
+                sample = select(labels, min(_SAMPLE, len(labels)), 0, self.name, "test")
+                sample = sample if members is None else members[sample]
+                _measured[key] = measure(_pixels(self.base, part) for part in sample.split(_BATCH))
+            return _measured[key]
 
     def prepare(self) -> None:
         if find(self.shift).measured and not self.native:
