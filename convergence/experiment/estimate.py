@@ -101,15 +101,15 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
     there = [entry for entry in entries if entry.is_finished]
     missing = [one for one, entry in zip(asked, entries, strict=True) if not entry.is_finished]
     kept = [one for one in missing if is_kept(*one, cache, cfg.cache_gb, device)]
-    _, at_once = beside.jobs(missing, cfg, device)
-    with shared_by(at_once):
-        passes = _passes(missing, device, cfg.batch_size)
-    running = sum(passes[n.model].beside + passes[n.model].seconds * len(images) for n, images in missing)
     # Networks that see images in the same way share their pixels.
     ways = {(images.fingerprint, n.preprocess.geometry()): (n, images) for n, images in missing}
     new = [(n, i) for n, i in ways.values() if not pixels_entry(n.preprocess, i, cache).folder.exists()]
     look = min(_LOOK, _LOOKS / max(1, len(new)))
-    drawing = sum(_drawing(*one, look) for one in new)
+    _, at_once = beside.jobs(missing, cfg, device)
+    with shared_by(at_once):  # as each of those at work will be
+        passes = _passes(missing, device, cfg.batch_size)
+        drawing = sum(_drawing(*one, look) for one in new)
+    running = sum(passes[n.model].beside + passes[n.model].seconds * len(images) for n, images in missing)
     together = (at_once - 1) * max(map(beside.held, missing), default=0)  # beside the one that was tried
     now, most = held()  # with the networks that were tried, the recordings and the images that are at hand
     return Estimate(
@@ -131,6 +131,7 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
 
 def _drawing(network: Network, images: Stimuli, look: float) -> float:
     """Seconds to draw, distort or decode all images as the network sees them."""
+    images.prepare()
     each, spent, stop, count = math.inf, -math.inf, len(images), 1  # what is done but once goes by with the first
     while spent < look and count <= min(_MOST, stop):
         start = time.perf_counter()
