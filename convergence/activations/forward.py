@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -99,8 +98,7 @@ def _units(
     dtype = getattr(torch, network.precision.value) if narrow else torch.float32
     with (
         torch.inference_mode(),
-        # On a CPU the flags say nothing, and threads would set them for each other.
-        float32_products(tf32=network.precision is Precision.tf32) if images.is_cuda else nullcontext(),
+        float32_products(tf32=network.precision is Precision.tf32),
         torch.autocast(images.device.type, dtype, enabled=narrow),
     ):
         logits = tensor_of(model(network.preprocess.normalise(images)))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import torch
 
 from convergence.system.errors import UserError
 
 _KNOWN = ("cpu", "cuda")
+_lock = Lock()
+_within, _before = 0, (False, True)  # how many compute, and the flags before the first of them
 _CHOICES = "use device=auto, cpu, cuda or cuda:N"
 
 
@@ -46,15 +49,23 @@ def resolve_device(device: str) -> torch.device:
 def float32_products(*, tf32: bool = False) -> Iterator[None]:
     """Within it, matrix products and convolutions in float32 are float32 on GPUs too, unless ``tf32`` is asked for.
 
-    By default PyTorch rounds the factors of convolutions to 10 bits there.
+    By default PyTorch rounds the factors of convolutions to 10 bits there. Of several threads within at once, the last
+    to end puts back what was before.
     """
+    global _before, _within
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = tf32
+    with _lock:
+        if _within == 0:
+            _before = matmul.allow_tf32, cudnn.allow_tf32
+        _within += 1
+        matmul.allow_tf32 = cudnn.allow_tf32 = tf32
     try:
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        with _lock:
+            _within -= 1
+            if _within == 0:
+                matmul.allow_tf32, cudnn.allow_tf32 = _before
 
 
 def is_out_of_memory(error: BaseException) -> bool:
