@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-import torch
 from torch import Tensor, nn
 
 from convergence.models.checkpoints.load import Fit
@@ -15,6 +14,7 @@ from convergence.models.network import Network, describe
 from convergence.models.options import ArchitectureConfig
 from convergence.models.preprocess import Preprocess
 from convergence.models.seeded import seeded
+from convergence.models.skeleton import without_memory
 from convergence.stimuli.base import Stimuli
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest, hash_tensors
@@ -54,7 +54,7 @@ class Architecture:
     def skeleton(self) -> nn.Module:
         """Names and shapes of the parameters, without their memory where the code allows that."""
         try:
-            with torch.device("meta"):
+            with without_memory():
                 return self.create(None)
         except Exception:  # code that looks at its numbers while it is made
             return self.create(None)

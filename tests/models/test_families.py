@@ -20,6 +20,7 @@ from convergence.alignment.score import score
 from convergence.models.layers import Layer
 from convergence.models.network import Network, describe
 from convergence.models.preprocess import PixelPreprocess
+from convergence.models.skeleton import without_memory
 from convergence.stimuli.load import load
 from convergence.stimuli.options import ShapesConfig
 from convergence.system import torchvision_ops
@@ -93,10 +94,10 @@ def noted(model: nn.Module) -> Iterator[list[nn.Module]]:
 @pytest.mark.parametrize(("library", "name", "size"), FAMILIES, ids=[f"{kind}-{name}" for kind, name, _ in FAMILIES])
 def test_depth_0_is_the_first_layer_and_depth_1_the_head_or_the_last_block(library: str, name: str, size: int) -> None:
     size = 160 if name.startswith("test_") else size
-    with torch.device("meta"):
+    with without_memory():
         model = build(library, name)
-        with noted(model) as order:
-            layers, _ = describe(model, torch.zeros(2, 3, size, size), None, None, name)
+    with torch.device("meta"), noted(model) as order:
+        layers, _ = describe(model, torch.zeros(2, 3, size, size), None, None, name)
     assert len(layers) >= 7
     tapped = [model.get_submodule(label.split(":")[0]) for label in layers]
     assert order[0] in set(tapped[0].modules())

@@ -17,6 +17,7 @@ from convergence.models.network import describe
 from convergence.models.options import SeedsConfig
 from convergence.system import torchvision_ops
 from convergence.system.errors import UserError
+from tests.support import weights
 
 torchvision_ops.ensure()
 
@@ -121,7 +122,10 @@ def test_one_dimensional_convolutions_are_tokens_of_their_channels() -> None:
     assert describe(model, torch.zeros(1, 3, 4, 4), None, None, "net")[0] == {"1": Layer("Conv1d", (16, 7), "mean")}
 
 
-def test_the_list_of_layers_is_that_of_the_preset_of_that_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_of_layers_is_that_of_the_preset_of_that_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights.cheap(monkeypatch)
     assert main(["list", "layers", "vgg16_bn"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
     config = compose(["model=vgg16_bn"]).model

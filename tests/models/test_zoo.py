@@ -19,6 +19,7 @@ from convergence.experiment.compose import compose
 from convergence.models import library
 from convergence.models.network import Network
 from convergence.models.options import Library, LibraryConfig, SeedsConfig
+from convergence.models.skeleton import without_memory
 from convergence.stimuli.load import load
 from convergence.stimuli.options import ShapesConfig
 from convergence.system import torchvision_ops
@@ -73,7 +74,7 @@ def test_every_training_is_in_its_library_with_the_architectures_layers_and_the_
     def body(name: str) -> dict[str, tuple[int, ...]]:
         """Shapes of all weights but the classifier's, whose width is the number of classes."""
         head = timm.get_pretrained_cfg(name).classifier
-        with torch.device("meta"):
+        with without_memory():
             state = timm.create_model(name).state_dict()
         return {n: tuple(v.shape) for n, v in state.items() if not n.startswith(f"{head}.")}
 
