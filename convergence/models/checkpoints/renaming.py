@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from convergence.models.checkpoints.keys import rename
 from convergence.system.errors import UserError
 
-_MOST = 400  # names of each side that are looked at
+_MOST = 200  # names of each side that are looked at: rules for numbered blocks hold for those beyond
 _SHOWN, _WRITTEN = 3, 5  # names, and rules
 
 
@@ -50,21 +51,23 @@ def proposed(
     missing, surplus : the network's names without weights, and those of weights that it does not know.
     needed : those of the missing that have to be found.
     """
-    alike = [(old, new) for new in missing[:_MOST] for old in surplus[:_MOST] if state[old].shape == shapes[new]]
+    alike = [pair for new in missing[:_MOST] for pair in _alike(new, surplus[:_MOST], state, shapes)]
     places = {name: i / len(names) for names in (list(state), list(shapes)) for i, name in enumerate(names)}
     known = [name for name in state if name in shapes]
+    others = "|".join(sorted({re.escape(name.split(".")[0]) for name in known}))
+    tried = {pair: list(_rules(*pair, others)) for pair in alike}
+    harmless = {rule for rule in {*chain(*tried.values())} if not any(re.search(rule[0], name) for name in known)}
     rules: dict[str, str] = {}
     while alike:
         pairs = defaultdict(list)
         for pair in alike:
-            for rule in _rules(*pair, known):
+            for rule in (one for one in tried[pair] if one in harmless):
                 pairs[rule].append(pair)
-        harmless = [rule for rule in pairs if not any(re.search(rule[0], name) for name in known)]
-        if not harmless:
+        if not pairs:
             break
-        pattern, by = max(
-            harmless, key=lambda rule: (len(pairs[rule]), *_likeness(*pairs[rule][0], places), -len(rule[0]))
-        )
+        most = max(map(len, pairs.values()))
+        best = [rule for rule in pairs if len(pairs[rule]) == most]
+        pattern, by = max(best, key=lambda rule: (*_likeness(*pairs[rule][0], places), -len(rule[0])))
         rules[pattern] = by
         found = {name for pair in pairs[pattern, by] for name in pair}
         alike = [pair for pair in alike if not found & {*pair}]
@@ -81,9 +84,16 @@ def _likeness(old: str, new: str, places: Mapping[str, float]) -> tuple[float, f
     return round(difflib.SequenceMatcher(None, old, new).ratio(), 1), -abs(places[old] - places[new])
 
 
-def _rules(old: str, new: str, known: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _alike(
+    new: str, surplus: Sequence[str], state: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]
+) -> list[tuple[str, str]]:
+    """The names of the same shape, of these those that end alike, where some do."""
+    pairs = [(old, new) for old in surplus if state[old].shape == shapes[new]]
+    return [pair for pair in pairs if pair[0].split(".")[-1] == new.split(".")[-1]] or pairs
+
+
+def _rules(old: str, new: str, others: str) -> Iterator[tuple[str, str]]:
     """Pattern and replacement, of what stands before the common end or of all: here, and wherever numbers differ."""
-    others = "|".join(sorted({re.escape(name.split(".")[0]) for name in known}))
     for end in {0, _shared(old.split(".")[::-1], new.split(".")[::-1])}:
         was, now = old.split("."), new.split(".")
         was, now, stop = was[: len(was) - end], now[: len(now) - end], r"\." if end else "$"
