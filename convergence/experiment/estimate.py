@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +177,8 @@ def _passes(missing: Sequence[tuple[Network, Stimuli]], device: torch.device, ba
 def _passed(network: Network, images: Stimuli, device: torch.device, batch_size: Any, asked: int) -> _Pass:
     first = network.preprocess.pixels(images, [0])
     few = min(batch_for(batch_size, (first.shape[-2], first.shape[-1]), device), len(images))
+    model = network.build()
+    network = replace(network, builder=lambda: model)  # built once, however often it is timed
     with tempfile.TemporaryDirectory() as place:
 
         def took(count: int) -> float:
