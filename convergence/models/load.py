@@ -42,7 +42,7 @@ def trajectories(
         return [[one] for one in recordings(config)]
     architecture = architecture_of(config, dataset)
     if is_trained_here(config):
-        return trained.prepared(architecture, dataset, folder, device)()
+        return trained.train_all([trained.prepared(architecture, dataset, folder, device)], dataset, folder)[0]
     if isinstance(config, LibraryConfig):
         from convergence.models import library
 
@@ -69,7 +69,8 @@ def of_sides(
         for i, side in enumerate(sides)
         if i not in trainings
     }
-    return [ready[i] if i in ready else trainings[i]() for i in range(len(sides))]
+    made = dict(zip(trainings, trained.train_all(list(trainings.values()), dataset, folder), strict=True))
+    return [ready[i] if i in ready else made[i] for i in range(len(sides))]
 
 
 def untrained(config: ModelConfig, trajectories: list[list[Network]], dataset: DatasetConfig) -> list[Network]:

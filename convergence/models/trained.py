@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -31,10 +31,30 @@ VERSION = 4  # of recipes, training and its files: raise it whenever the same se
 _LONG = 100  # steps for which it is worth to start a process
 
 
-def prepared(
-    architecture: Architecture, dataset: DatasetConfig, folder: Path, device: torch.device
-) -> Callable[[], list[list[Network]]]:
-    """What trains in ``folder`` as far as that is missing: it gives the checkpoints of each seed's training run.
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """Networks that can be trained.
+
+    Attributes
+    ----------
+    long : those that are missing and worth a process of their own, as recipes of one seed each.
+    train : trains as far as that is missing, and gives the checkpoints of each seed's training run.
+    """
+
+    long: Callable[[], list[RecipeConfig]]
+    train: Callable[[], list[list[Network]]]
+
+
+def train_all(prepared: Sequence[Prepared], dataset: DatasetConfig, folder: Path) -> list[list[list[Network]]]:
+    """The training runs of all, side by side where there are cores for it."""
+    missing = {repr(config): config for one in prepared for config in one.long()}
+    if len(missing) > 1 and cores.available() > 1:
+        train_ahead(list(missing.values()), dataset, folder)
+    return [one.train() for one in prepared]
+
+
+def prepared(architecture: Architecture, dataset: DatasetConfig, folder: Path, device: torch.device) -> Prepared:
+    """What trains in ``folder``.
 
     Raises
     ------
@@ -72,14 +92,16 @@ def prepared(
     def load_images() -> Images:
         return Images(preprocess.pixels(stimuli, range(len(stimuli))), stimuli.labels, preprocess.normalise)
 
-    def trained() -> list[list[Network]]:
-        on_one = isinstance(config, RecipeConfig) and device.type == "cpu"
+    on_one = isinstance(config, RecipeConfig) and device.type == "cpu"
+
+    def long() -> list[RecipeConfig]:
         last = checkpoint_steps(config.training, steps_per_epoch(config.training, len(stimuli)))[-1]
-        if isinstance(config, RecipeConfig) and on_one and last >= _LONG:
-            missing = [seed for seed in seeds if not checkpoint_file(place(*seed), last).exists()]
-            if len(missing) > 1 and cores.available() > 1:
-                ahead = [dataclasses.replace(config, seeds=SeedsConfig([i], [o])) for i, o in missing]
-                train_ahead(ahead, dataset, folder)
+        if not isinstance(config, RecipeConfig) or not on_one or last < _LONG:
+            return []
+        missing = [seed for seed in seeds if not checkpoint_file(place(*seed), last).exists()]
+        return [dataclasses.replace(config, seeds=SeedsConfig([i], [o])) for i, o in missing]
+
+    def trained() -> list[list[Network]]:
         runs = []
         for label, (init, order) in zip(labels(seeds), seeds, strict=True):
             build = partial(architecture.initialised, init, len(stimuli.classes))
@@ -110,7 +132,7 @@ def prepared(
             )
         return runs
 
-    return trained
+    return Prepared(long, trained)
 
 
 def _check_outputs(model: nn.Module, example: torch.Tensor, classes: int, name: str) -> None:

@@ -49,6 +49,22 @@ def test_the_weights_are_the_same_on_one_core_and_on_several(tmp_path: Path, mon
     assert found[1][0] != found[1][1]
 
 
+def test_two_recipes_that_are_compared_are_trained_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "available", lambda: 2)
+    started = []
+    begin = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **how: started.append(words) or begin(*words, **how))
+    one = ["model@against=tiny_resnet", "model.seeds.init=[0]", "against.seeds.init=[1]"]
+    as_long = [f"against.training.{word.split('training.')[1]}" for word in WORDS if "model.training" in word]
+    cfg = compose([*WORDS, *one, *as_long])
+    with showing_progress(False):
+        sides = models.of_sides(cfg.sides, cfg.dataset, folder=tmp_path, device=CPU)
+    assert [[run[-1].model for run in side] for side in sides] == [["tiny_vgg"], ["tiny_resnet"]]
+    assert len(started) == 2
+
+
 def test_a_training_that_diverges_is_told_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "available", lambda: 2)
     before = threading.active_count()
