@@ -91,5 +91,5 @@ def _map(axes: Any, found: Population) -> None:
             axes.annotate(text, place, xytext=(4, 3), textcoords="offset points", fontsize=5.5, color="0.35")
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.12)
-    axes.set(xlabel="first coordinate of 1 - alignment", ylabel="second coordinate")
+    axes.set(xlabel="first coordinate of 1 − alignment", ylabel="second coordinate")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize=6.5)

@@ -24,7 +24,7 @@ class Population:
     networks : names, ``model/weights``, in the order of the dendrogram's leaves.
     models : (n,) the model of each.
     alignment : (n, n), symmetric, NaN on the diagonal.
-    tree : (n - 1, 4) scipy's linkage by average distance 1 - alignment.
+    tree : (n - 1, 4) scipy's linkage by average distance 1 − alignment.
     places : (n, 2) the first two coordinates of classical scaling of the same distances (Torgerson 1952).
     separability : d′ of the pairs within a model against those across, (mean - mean) / root mean variance; NaN where
         there are fewer than two of either.
