@@ -19,15 +19,16 @@ SWEEPING = "hydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n      seed: 1,2\n
 # Words, and how many jobs they make.
 COMMANDS: dict[str, tuple[list[str], int]] = {
     "none": ([], 1),
-    "options": (["dataset.stimuli=50", "metric.folds=2", "model.layers=[conv1,fc]", "debug=true"], 1),
-    "groups": (["model=torchvision", "dataset=digits", "metric=procrustes", "axis=ood", "null=rotation"], 1),
-    "a second model": (["model@against=tiny_vgg", "against.seeds.init=[3]"], 1),
-    "no second model": (["model@against=null"], 1),
-    "a population": (["model=[tiny_vgg,tiny_resnet]"], 1),
-    "arguments": (["model=module", "model.factory=nets.py:Net", "model.arguments={width: 3}"], 1),
-    "a comma": (["dataset=image_folder", "dataset.root=a,b"], 1),
-    "Hydra's folders": (["hydra.run.dir=there", "hydra.job.name=mine"], 1),
-    "Hydra's logging": (["hydra/job_logging=disabled"], 1),
+    "options": (
+        [
+            *("model=module", "model.factory=nets.py:Net", "model.layers=[conv1,fc]", "model.arguments={width: 3}"),
+            *("dataset=image_folder", "dataset.root=a,b", "dataset.stimuli=50", "axis=ood", "null=rotation"),
+        ],
+        1,
+    ),
+    "a second model": (["model@against=tiny_vgg", "against.seeds.init=[3]", "metric=procrustes"], 1),
+    "a population and no second model": (["model=[tiny_vgg,tiny_resnet]", "model@against=null"], 1),
+    "Hydra's folders": (["hydra.run.dir=there", "hydra.job.name=mine", "hydra/job_logging=disabled"], 1),
     "Hydra's mode": (["hydra.mode=MULTIRUN", "metric.seed=1,2"], 2),
     "Hydra's sweeper": (["++hydra={mode: MULTIRUN, sweeper: {params: {metric.seed: '1,2'}}}"], 2),
     "an experiment": (["+experiment=figure1"], 3),
