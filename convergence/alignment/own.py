@@ -94,6 +94,7 @@ class _Call:
         try:
             value = self.metric.call(source[0].clone(), target[0].clone(), source[1].clone(), target[1].clone())
         except user_code.FAILURES as error:
+            user_code.heed_signals(error)
             raise UserError(f"{where}: {user_code.reason(error)}.") from error
         if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
             value = value.item()

@@ -90,6 +90,7 @@ def _create(config: ModuleConfig, factory: Callable[..., Any], classes: int | No
     try:
         made = factory(**config.arguments, **more)
     except user_code.FAILURES as error:
+        user_code.heed_signals(error)
         raise UserError(
             f"model.factory={config.factory} raised an error ({user_code.reason(error)}); model.arguments are "
             f"{config.arguments or 'none'}."
@@ -157,6 +158,7 @@ class OwnPreprocess(Preprocess):
         try:
             made = function(stimuli.image(i))
         except user_code.FAILURES as error:
+            user_code.heed_signals(error)
             raise UserError(
                 f"model.preprocess={self.spec} failed at {stimuli.ids[i]} ({user_code.reason(error)})."
             ) from error

@@ -26,6 +26,7 @@ def traced(model: nn.Module, images: Tensor, name: str) -> Trace:
     except UserError:
         raise
     except user_code.FAILURES as error:
+        user_code.heed_signals(error)
         if images.ndim != 4:
             raise UserError(f"the forward pass of {name} fails: {user_code.reason(error)}.") from error
         reason, cause = user_code.reason(error).rstrip("."), error
@@ -57,7 +58,8 @@ def _that_works(model: nn.Module, images: Tensor) -> int | None:
     for size in (*_own(model), *larger, *smaller):
         try:
             _whole(model, images.new_zeros(1, images.shape[1], size, size))
-        except user_code.FAILURES:  # whatever it says: the next may work
+        except user_code.FAILURES as error:  # whatever it says: the next may work
+            user_code.heed_signals(error)
             continue
         return size
     return None

@@ -217,6 +217,7 @@ def _called(call: Callable[[], Any], what: str) -> Any:
     except UserError:
         raise
     except user_code.FAILURES as error:
+        user_code.heed_signals(error)
         raise UserError(f"{what} fails ({user_code.reason(error)}).") from error
 
 

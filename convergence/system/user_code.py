@@ -28,6 +28,7 @@ from convergence.system.process import variable
 
 TYPED_IN = "CONVERGENCE_TYPED_IN"  # environment: where the command was typed, for processes that work elsewhere
 FAILURES = (Exception, SystemExit)  # how a user's code may end: argparse in it leaves the program
+_SIGNALS = "submitit."  # whose handlers end the program at a cluster's signal, wherever it is
 _SPEC = re.compile(r"(?P<place>.+):(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*)", re.DOTALL)
 _INSTALLED = tuple(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib"))
 _loaded: dict[str, tuple[str, ModuleType]] = {}  # by place: the fingerprint that it was loaded with
@@ -104,6 +105,15 @@ def fingerprint(spec: str) -> str:
     return sources.sha256(_source(place, spec, "code"))
 
 
+def heed_signals(error: BaseException) -> None:
+    """Raise it again if it is no failure of the user's code, but a cluster's signal that came while that ran."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith(_SIGNALS):
+        raise error
+
+
 def reason(error: BaseException) -> str:
     """What the user's code raised and where, for a sentence: ``nets.py:12: ValueError: bad width``."""
     message = " ".join(str(error).split())
@@ -169,6 +179,7 @@ def _module(place: str, spec: str, what: str) -> ModuleType:
     except UserError:
         raise
     except FAILURES as error:
+        heed_signals(error)
         raise UserError(f"{what}={spec}: {path.name} cannot be run ({reason(error)}).") from error
     _loaded[key] = (version, module)
     return module

@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[list[str], int]] = {
     ),
     "a second model": (["model@against=tiny_vgg", "against.seeds.init=[3]", "metric=procrustes"], 1),
     "a population and no second model": (["model=[tiny_vgg,tiny_resnet]", "model@against=null"], 1),
-    "Hydra's folders": (["hydra.run.dir=there", "hydra.job.name=mine", "hydra/job_logging=disabled"], 1),
+    "Hydra's folders": (["hydra.run.dir=there", "hydra.job.name=mine"], 1),
     "Hydra's mode": (["hydra.mode=MULTIRUN", "metric.seed=1,2"], 2),
     "Hydra's sweeper": (["++hydra={mode: MULTIRUN, sweeper: {params: {metric.seed: '1,2'}}}"], 2),
     "an experiment": (["+experiment=figure1"], 3),

@@ -70,3 +70,41 @@ def test_a_metric_whose_code_has_changed_is_scored_again(
     path.write_text(path.read_text().replace("0.5", "0.25"))
     experiment.run(made)
     assert "were made from other code of yours: they are computed again." in said()
+
+
+LEAVING = """
+handlers = {"__name__": "submitit.core.job_environment"}
+exec("import sys\\ndef leave():\\n    sys.exit(-1)", handlers)
+leave = handlers["leave"]
+
+from torch import nn
+
+class Net(nn.Module):
+    def forward(self, x):
+        leave()
+
+def score(x_train, y_train, x_test, y_test):
+    leave()
+"""
+NETWORK = ["model=module", "model.image_size=32", "dataset=digits", "dataset.stimuli=20", "model.seeds.init=[0,1]"]
+WHERE = {
+    "in a file that is loaded": [*NETWORK, "model.factory=top.py:Net"],
+    "in a factory": [*NETWORK, "model.factory=leaving.py:leave"],
+    "in a forward pass": [*NETWORK, "model.factory=leaving.py:Net"],
+    "in a data set": ["dataset=module", "dataset.factory=leaving.py:leave"],
+    "in a metric": ["model=arrays", "model.files=[one.npz,two.npz]", "metric.names=[leaving.py:score]"],
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_a_clusters_signal_ends_the_job_wherever_it_comes_and_is_no_failure_of_the_code(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("leaving.py").write_text(LEAVING)
+    Path("top.py").write_text(f"{LEAVING}\nleave()\n")
+    for i, file in enumerate(("one.npz", "two.npz")):
+        np.savez(file, area=np.random.default_rng(i).normal(size=(60, 4)))
+    with pytest.raises(SystemExit) as left:
+        experiment.run(compose([*WHERE[where], "output=out"]))
+    assert left.value.code == -1
