@@ -8,8 +8,10 @@ lean on both, and neither does as well as the two together.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ _VERSION = 2  # of the drawing: raise it whenever a pixel changes
 RENDERINGS = ("natural", *INK, "texture_swap", "cue_conflict")
 _SPLITS = {"train": 0, "test": 1}
 _BATCH = 64  # images drawn together: their planes stay in a core's cache
+_turns: defaultdict[str, Lock] = defaultdict(Lock)  # of threads that want images of one set: each is drawn once
 _KEPT_BYTES = 2**28  # drawn images are kept up to this size: several networks see the same ones
 
 
@@ -54,10 +57,11 @@ class Shapes(Stimuli):
         wanted = torch.as_tensor(indices, dtype=torch.int64)
         if self._kept is None:
             return self._draw(wanted)
-        missing = wanted[~self._drawn[wanted]]
-        if len(missing):
-            self._kept[missing] = self._draw(missing)
-            self._drawn[missing] = True
+        with _turns[self.fingerprint]:
+            missing = wanted[~self._drawn[wanted]]
+            if len(missing):
+                self._kept[missing] = self._draw(missing)
+                self._drawn[missing] = True
         return self._kept[wanted]
 
     def _draw(self, wanted: Tensor) -> Tensor:

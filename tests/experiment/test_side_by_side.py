@@ -145,6 +145,20 @@ def test_pixels_that_two_threads_want_are_made_once_and_other_lists_do_not_wait(
     assert len(made) == 3
 
 
+def test_drawings_that_three_threads_want_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stimuli = load(compose(["dataset=shapes", "dataset.stimuli=40"]).dataset, "test")
+    drawn: list[int] = []
+    draw = stimuli._draw
+
+    def counted(wanted: torch.Tensor) -> torch.Tensor:
+        drawn.extend(wanted.tolist())
+        return draw(wanted)
+
+    monkeypatch.setattr(stimuli, "_draw", counted)
+    side_by_side(lambda _: stimuli.pixels(range(40)), range(3), 3, Event())
+    assert sorted(drawn) == list(range(40))
+
+
 def test_seeds_hold_while_other_threads_seed_too() -> None:
     def drawn(seed: int) -> torch.Tensor:
         with seeded(seed):
