@@ -7,11 +7,9 @@ geometry, or another run, decodes nothing. Normalisation is left to the device.
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import Any, Literal
 
 import torch
@@ -21,11 +19,12 @@ from convergence.activations.cache import Entry
 from convergence.activations.readers import Hold
 from convergence.system import cores
 from convergence.system.hashing import digest
+from convergence.system.turns import Turns
 
 _BLOCK = 64  # images decoded and kept together
 _MOST_WORKERS = 8
 _PIXELS = "pixels"
-_turns: defaultdict[Path, Lock] = defaultdict(Lock)  # by entry: its blocks are made by one thread at a time
+_turns = Turns()  # by entry: its blocks are made by one thread at a time
 
 
 @dataclass
@@ -166,7 +165,7 @@ class _Blocks:
         start = self.starts[i]
         if self.entry is None:
             return self._made(start)
-        with _turns[self.entry.folder]:
+        with _turns.of(self.entry.folder):
             kept = self.entry.chunk(start)
             if kept is not None:
                 return kept[_PIXELS]

@@ -8,10 +8,8 @@ lean on both, and neither does as well as the two together.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from threading import Lock
 
 import numpy as np
 import torch
@@ -26,12 +24,13 @@ from convergence.stimuli.outlines import CLASSES, Array
 from convergence.stimuli.textures import FAMILIES
 from convergence.system.errors import UserError
 from convergence.system.hashing import digest
+from convergence.system.turns import Turns
 
 _VERSION = 2  # of the drawing: raise it whenever a pixel changes
 RENDERINGS = ("natural", *INK, "texture_swap", "cue_conflict")
 _SPLITS = {"train": 0, "test": 1}
 _BATCH = 64  # images drawn together: their planes stay in a core's cache
-_turns: defaultdict[str, Lock] = defaultdict(Lock)  # of threads that want images of one set: each is drawn once
+_turns = Turns()  # of threads that want images of one set: each is drawn once
 _KEPT_BYTES = 2**28  # drawn images are kept up to this size: several networks see the same ones
 
 
@@ -57,7 +56,7 @@ class Shapes(Stimuli):
         wanted = torch.as_tensor(indices, dtype=torch.int64)
         if self._kept is None:
             return self._draw(wanted)
-        with _turns[self.fingerprint]:
+        with _turns.of(self.fingerprint):
             missing = wanted[~self._drawn[wanted]]
             if len(missing):
                 self._kept[missing] = self._draw(missing)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable
 from threading import Lock
 
 import torch
 from torch import Tensor
+
+from convergence.system.turns import Turns
 
 
 class Kept:
@@ -19,14 +20,12 @@ class Kept:
     def __init__(self, most: int) -> None:
         self._most = most
         self._lists: dict[str, tuple[Tensor, Tensor]] = {}  # the one that was used last at the end
-        self._lock = Lock()  # of the dictionaries
-        self._turns: defaultdict[str, Lock] = defaultdict(Lock)
+        self._lock = Lock()  # of the lists
+        self._turns = Turns()
 
     def pixels(self, key: str, chosen: Tensor, count: int, make: Callable[[Tensor], Tensor]) -> Tensor:
         """uint8 (n, 3, H, W) of the ``chosen`` of ``count`` stimuli; ``make`` is asked for those that are not kept."""
-        with self._lock:
-            turn = self._turns[key]
-        with turn:
+        with self._turns.of(key):
             with self._lock:
                 found = self._lists.get(key)
             if found is None:
