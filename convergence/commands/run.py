@@ -11,7 +11,7 @@ from convergence.commands import sweep
 from convergence.commands.output import log_plainly, say
 from convergence.commands.words import MULTIRUN, call, split, typed
 from convergence.system.errors import UserError
-from convergence.system.process import showing_progress
+from convergence.system.process import loading, showing_progress
 
 
 def add(commands: Any) -> None:
@@ -48,8 +48,9 @@ def _launch(words: Sequence[str]) -> int:
 
     def task(cfg: Any) -> None:
         log_plainly()  # in the process of a launcher, too
-        from convergence.experiment import population
-        from convergence.experiment import run as experiment
+        with loading():
+            from convergence.experiment import population
+            from convergence.experiment import run as experiment
 
         whole = None
         try:
@@ -89,11 +90,12 @@ def _job() -> tuple[str, bool]:
 
 def _show(cfg: Any, table: Any) -> None:
     """Draw the figures, and print the summary and where everything lies."""
-    from convergence import figures
-    from convergence.experiment.folder import run_folder
-    from convergence.figures.summary import summary
-    from convergence.results.plan import read_plan
-    from convergence.results.table import RESULTS
+    with loading():
+        from convergence import figures
+        from convergence.experiment.folder import run_folder
+        from convergence.figures.summary import summary
+        from convergence.results.plan import read_plan
+        from convergence.results.table import RESULTS
 
     folder = run_folder(cfg)
     print(summary(table))

@@ -13,7 +13,7 @@ from typing import Any
 from convergence.commands import options, refusals
 from convergence.commands.values import as_typed, parsed, quoted
 from convergence.system.errors import UserError
-from convergence.system.process import arguments_of_hydra
+from convergence.system.process import arguments_of_hydra, loading
 
 MULTIRUN = ("-m", "--multirun")
 _FREE = re.compile(r"^(model|against|dataset)\.arguments(\.|$)")
@@ -24,13 +24,14 @@ _TAKE_A_VALUE = {"--cfg", "-c", "--config-dir", "-cd", "--config-name", "-cn", "
 
 def call(words: Sequence[str], task: Callable[[Any], None]) -> None:
     """Compose the config from the words and call the task; what Hydra refuses becomes one sentence."""
-    import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
+    with loading():
+        import hydra
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
 
-    from convergence.experiment.compose import conf_folder, register
+        from convergence.experiment.compose import conf_folder, register
 
-    register()
+        register()
     flags, overrides = for_hydra(words)
     try:
         arguments = arguments_of_hydra(["convergence run", *flags, *overrides])

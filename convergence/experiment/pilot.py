@@ -149,14 +149,14 @@ def seconds(work: Work, null: Null | None, refitted: int, carried: int, spend: f
 
 
 def _judged(work: Work, call: Callable[..., None], count: int, spend: float, repeats: int) -> float:
-    from scipy.optimize import nnls
-
     pieces = list(work.pieces())
     first = pieces[_FIRST - 1]
     growth = max(whole / part if part else math.inf for whole, part in zip(work.terms, first.terms, strict=True))
     most = growth * _took(first, call, count)  # with what is loaded but once
     if repeats * most < spend / 2:  # what is short need not be known well
         return most
+    from scipy.optimize import nnls  # slow to load
+
     terms: list[list[float]] = []
     times: list[float] = []
     start = begun = time.perf_counter()

@@ -6,14 +6,18 @@ only torch's threads stand in ``threads.py``, since this is loaded before torch.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NoReturn
 
 _progress: ContextVar[bool] = ContextVar("progress", default=True)
+_status: int | None = None  # that the process leaves with
 
 
 def prepare() -> None:
@@ -23,6 +27,40 @@ def prepare() -> None:
     slower.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    atexit.register(_end_at_once)  # the first to be registered is the last to be called
+
+
+def leave(status: int) -> NoReturn:
+    """End the process with this status. Whatever is registered for its end is done, but nothing is taken apart.
+
+    To take PyTorch apart takes Python the better part of a second.
+    """
+    global _status
+    _status = status
+    sys.exit(status)
+
+
+def _end_at_once() -> None:
+    if _status is None:  # an error ends it, with a status of Python's
+        return
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads any more: Python knows what to do
+        return
+    os._exit(_status)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Within it Python looks for no garbage, as it would again and again among all that a library makes when loaded."""
+    looks = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if looks:
+            gc.enable()
 
 
 def hand_down(settings: Mapping[str, str]) -> None:
