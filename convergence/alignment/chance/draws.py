@@ -111,9 +111,8 @@ def _shuffle(request: Request, tile: Tile, permuted: Permuted, size: int, pool: 
         jobs = []
         for block in tile.blocks:
             products = [cross[pair] for pair in block.pairs]
-            most = max(1, _JOB_BYTES // (_BYTES * len(products) * products[0][:, 0].numel()))
             least = -(-len(draws) // _PIECES) if block.work > _JOB_WORK else len(draws)
-            for some in batches(draws, max(1, min(most, least))):
+            for some in batches(draws, min(_most(tile, block), least)):
                 its = slice(some.start - draws.start, some.stop - draws.start)
                 one, other = (part[:, its] for part in beside)
                 make = partial(variants.shuffled, tile, block, [parts[:, its] for parts in products], (one, other))
@@ -136,8 +135,16 @@ def _rotate(request: Request, tile: Tile, size: int, pool: Executor | None) -> N
             for block in tile.blocks:
                 stack, index = (block.x, block.y)[end]
                 own = turns[stack] if index is None else turns[stack][index]
-                make = partial(variants.rotated, tile, block, direction, own)
                 metrics = [metric for metric in tile.applicable(block) if metric.basis_bound]
-                steps = len(block.pairs) * len(tile.held) * len(draws) if direction == directions[-1] else 0
-                jobs.append(_Job("rotation", tile, block, draws, metrics, (direction,), make, steps))
+                for some in batches(draws, _most(tile, block)):
+                    its = own[:, some.start - draws.start : some.stop - draws.start]
+                    make = partial(variants.rotated, tile, block, direction, its)
+                    steps = len(block.pairs) * len(tile.held) * len(some) if direction == directions[-1] else 0
+                    jobs.append(_Job("rotation", tile, block, some, metrics, (direction,), make, steps))
         _run(request, jobs, pool)
+
+
+def _most(tile: Tile, block: Block) -> int:
+    """Draws of a block that one job works on."""
+    each = len(block.pairs) * tile.moments.cross[block.pairs[0]].numel()
+    return max(1, _JOB_BYTES // (_BYTES * each))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 
 import torch
 from torch import Tensor
@@ -25,6 +24,7 @@ from convergence.alignment.moments.statistics import (
     cross_scatters,
     quadratic,
 )
+from convergence.alignment.stacks import stacked
 
 
 def shuffled(
@@ -66,18 +66,18 @@ def rotations(stacks: list[Layers], seed: int, draws: range) -> dict[Layers, Ten
     """(L, V, N, N) for each stack of layers; the same for layers of as many live units."""
     always = {stack: stack.live.all(dim=1).cpu() for stack in stacks}
     counts = {int(n) for live in always.values() for n in live.sum(dim=1)}
-    made = {(n, draw): nulls.orthogonal(n, seed, draw) for n, draw in product(sorted(counts), draws)}
+    made = {n: torch.stack([nulls.orthogonal(n, seed, draw) for draw in draws]) for n in counts}
     found = {}
     for stack in stacks:
         layers = []
         for live in always[stack]:
-            turn = torch.stack([made[int(live.sum()), draw] for draw in draws])
+            turn = made[int(live.sum())]
             if not live.all():
                 places, part = live.nonzero(), turn
                 turn = torch.eye(len(live), dtype=part.dtype).repeat(len(draws), 1, 1)
                 turn[:, places, places.T] = part
             layers.append(turn)
-        found[stack] = torch.stack(layers).to(stack.live.device)
+        found[stack] = stacked(layers).to(stack.live.device)
     return found
 
 
