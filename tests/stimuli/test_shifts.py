@@ -126,6 +126,18 @@ def test_a_shifted_image_is_the_same_in_any_batch_and_order(
     assert torch.equal(images.pixels(chosen), images.pixels(range(len(MANY)))[chosen])
 
 
+@pytest.mark.parametrize("what", EVERY)
+def test_a_shifted_image_is_the_same_on_any_number_of_threads(what: tuple[str, str]) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = distort(MANY, *what)
+        torch.set_num_threads(len(MANY) + 3)
+        assert torch.equal(distort(MANY, *what), alone)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("what", [("phase-scrambling", "90"), ("uniform-noise", "0.10"), ("eidolonI", "16-10-10")])
 def test_seed_id_shift_and_level_choose_the_noise(what: tuple[str, str]) -> None:
     shift, level = what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from convergence.stimuli.shifts.levels import find
 from convergence.stimuli.shifts.shift import Batch
 from convergence.stimuli.shifts.statistics import Statistics
 from convergence.system.errors import UserError
+from convergence.system.threads import one_thread
 
 VERSION = 5  # of the shifts: raise it whenever a pixel changes
 _LEAST_SIZE = 8  # below it, an eidolon has one scale or none
@@ -50,13 +52,18 @@ def apply(
         )
     # Apple's GPUs have no double precision.
     device = torch.device("cpu") if images.device.type == "mps" else images.device
+    here, others = images.to(device), None if partners is None else partners.to(device)
 
-    def floats(pixels: Tensor) -> Tensor:
-        return pixels.to(device).double() / 255
+    def distorted(part: Tensor) -> Tensor:
+        beside = None if others is None else others[part].double() / 255
+        batch = Batch(here[part].double() / 255, [int(seeds[i]) for i in part.tolist()], statistics, beside)
+        # How a sum is rounded in double precision depends on batch and device. A lattice swallows that, so that values
+        # half-way between two levels of a pixel, which are not rare, go the same way always.
+        lattice = (chosen.distort(batch, level).clamp(0, 1) * (255 * _LATTICE)).round() / _LATTICE
+        return lattice.round().to(torch.uint8)
 
-    others = None if partners is None else floats(partners)
-    result = chosen.distort(Batch(floats(images), [int(seed) for seed in seeds], statistics, others), level)
-    # How a sum is rounded in double precision depends on batch and device. A lattice swallows that, so that values
-    # half-way between two levels of a pixel, which are not rare, go the same way always.
-    lattice = (result.clamp(0, 1) * (255 * _LATTICE)).round() / _LATTICE
-    return lattice.round().to(torch.uint8).to(images.device).contiguous()
+    # Threads side by side, with images of their own: inside of operations this small they burn time while they wait.
+    threads = max(min(torch.get_num_threads(), len(images)), 1) if device.type == "cpu" else 1
+    with one_thread(), ThreadPoolExecutor(threads) as pool:
+        made = torch.cat(list(pool.map(distorted, torch.arange(len(images)).tensor_split(threads))))
+    return made.to(images.device).contiguous()
