@@ -106,7 +106,10 @@ class Tile:
             groups.setdefault((self.x[a][0], self.y[b][0]), []).append((a, b))
         blocks = []
         for group in groups.values():
-            each = self.moments.cross[group[0]].numel() * _BYTES * len(self.sets)
+            # A wide layer's statistics are copied for each of the narrow layers beside it.
+            a, b = group[0]
+            largest = (self.moments.cross[a, b], self.moments.x.products[a], self.moments.y.products[b])
+            each = max(part.numel() for part in largest) * _BYTES * len(self.sets)
             size = max(1, int(self._stacked // each))
             for first in range(0, len(group), size):
                 some = group[first : first + size]

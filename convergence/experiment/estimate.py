@@ -110,7 +110,8 @@ def estimate(cfg: Config, comparisons: Sequence[Comparison], device: torch.devic
         passes = _passes(missing, device, cfg.batch_size)
         drawing = sum(_drawing(*one, look) for one in new)
     running = sum(passes[n.model].beside + passes[n.model].seconds * len(images) for n, images in missing)
-    together = (at_once - 1) * max(map(beside.held, missing), default=0)  # beside the one that was tried
+    # Beside the one that was tried, of few images.
+    together = (at_once - 1) * max(map(beside.held, missing), default=0) + max(map(beside.answers, kept), default=0)
     now, most = held()  # with the networks that were tried, the recordings and the images that are at hand
     return Estimate(
         comparisons=len(comparisons),
