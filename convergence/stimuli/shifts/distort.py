@@ -57,10 +57,12 @@ def apply(
     def distorted(part: Tensor) -> Tensor:
         beside = None if others is None else others[part].double() / 255
         batch = Batch(here[part].double() / 255, [int(seeds[i]) for i in part.tolist()], statistics, beside)
+        made = chosen.distort(batch, level)
+        planes = made[:, :1] if made.stride(1) == 0 else made  # grey images are one plane, three times
         # How a sum is rounded in double precision depends on batch and device. A lattice swallows that, so that values
         # half-way between two levels of a pixel, which are not rare, go the same way always.
-        lattice = (chosen.distort(batch, level).clamp(0, 1) * (255 * _LATTICE)).round() / _LATTICE
-        return lattice.round().to(torch.uint8)
+        lattice = (planes.clamp(0, 1) * (255 * _LATTICE)).round() / _LATTICE
+        return lattice.round().to(torch.uint8).expand_as(made)
 
     # Threads side by side, with images of their own: inside of operations this small they burn time while they wait.
     threads = max(min(torch.get_num_threads(), len(images)), 1) if device.type == "cpu" else 1

@@ -47,15 +47,16 @@ def _object(image: Array) -> NDArray[np.bool_]:
 def _strangeness(image: Array) -> Array:
     width = max(int(_BORDER * image.shape[-1]), 1)
     sides = (image[:, :width], image[:, -width:], image[:, :, :width], image[:, :, -width:])
-    distances = []
+    nearest, second = np.full((2, image[0].size), np.inf)
     for side in sides:
         colours = side.reshape(3, -1)
         mean = colours.mean(1, keepdims=True)
         covariance = (colours - mean) @ (colours - mean).T / colours.shape[1] + _NOISE**2 * np.eye(3)
         away = image.reshape(3, -1) - mean
-        distances.append((away * (np.linalg.inv(covariance) @ away)).sum(0))
-    likely = np.sort(distances, axis=0)[1]
-    return np.log1p(likely).reshape(image.shape[1:])
+        distance = (away * (np.linalg.inv(covariance) @ away)).sum(0)
+        second = np.minimum(second, np.maximum(nearest, distance))
+        nearest = np.minimum(nearest, distance)
+    return np.log1p(second).reshape(image.shape[1:])
 
 
 def _otsu(values: Array) -> float:
