@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 _TRUNCATE = 4.0  # standard deviations
+_BLOCK = 64  # pixels along an axis that go into one product, besides those that a blur sees around
 
 
 def blur(planes: Tensor, sigma: float, outside: float | None = None) -> Tensor:
@@ -18,16 +19,28 @@ def blur(planes: Tensor, sigma: float, outside: float | None = None) -> Tensor:
     if sigma == 0:
         return planes
     weights = _weights(planes.shape[-1], sigma, planes)
+    radius = _radius(sigma)
     if outside is None:
         weights = weights / weights.sum(1, keepdim=True)
-        return weights @ planes @ weights.mT
-    return weights @ (planes - outside) @ weights.mT + outside
+        return _down(weights, radius, _down(weights, radius, planes).mT).mT
+    return _down(weights, radius, _down(weights, radius, planes - outside).mT).mT + outside
+
+
+def _down(weights: Tensor, radius: int, planes: Tensor) -> Tensor:
+    """Weights @ planes; weights further than ``radius`` from the diagonal are zero, and left out."""
+    size = len(weights)
+    spans = [(start, slice(max(start - radius, 0), start + _BLOCK + radius)) for start in range(0, size, _BLOCK)]
+    return torch.cat([weights[start : start + _BLOCK, seen] @ planes[..., seen, :] for start, seen in spans], -2)
+
+
+def _radius(sigma: float) -> int:
+    return int(_TRUNCATE * sigma + 0.5)
 
 
 def _weights(size: int, sigma: float, like: Tensor) -> Tensor:
     """(size, size): row i holds what each pixel gives to pixel i."""
     place = torch.arange(size, dtype=like.dtype, device=like.device)
-    radius = int(_TRUNCATE * sigma + 0.5)
+    radius = _radius(sigma)
     steps = torch.arange(-radius, radius + 1, dtype=like.dtype, device=like.device)
     total = torch.exp(-0.5 * (steps / sigma) ** 2).sum()
     distance = place[:, None] - place
