@@ -91,11 +91,8 @@ class _Call:
     def __call__(self, source: Split, target: Split) -> float:
         assert self.metric.call is not None
         where = f"metric {self.metric.name} on {self.pair[0]} × {self.pair[1]}, fold {self.fold}"
-        try:
+        with user_code.telling(lambda why: f"{where}: {why}."):
             value = self.metric.call(source[0].clone(), target[0].clone(), source[1].clone(), target[1].clone())
-        except user_code.FAILURES as error:
-            user_code.heed_signals(error)
-            raise UserError(f"{where}: {user_code.reason(error)}.") from error
         if isinstance(value, Tensor | np.ndarray) and value.ndim == 0:
             value = value.item()
         if not isinstance(value, numbers.Real) or isinstance(value, bool):

@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def _run_all(cfg: Config, part: list[str] | None) -> pd.DataFrame:
     tables, failed = [], []
     for key in part or runs:
         try:
-            tables.append(_run(runs[key]))
+            tables.append(_run(replace(runs[key], figures=False)))  # they are drawn once, of all
         except UserError as error:
             if cfg.debug:
                 raise

@@ -193,4 +193,7 @@ def _share(curve: Curve | None, at: int) -> str:
 
 def _when(curve: Curve, share: float, found: Rise) -> str:
     at, _, _ = curve.reached(share, found.axis)
-    return "no rise" if np.isnan(at) else f"{at:.3g} {'steps' if np.isnan(found.epochs).any() else 'epochs'}"
+    if np.isnan(at):
+        return "no rise"
+    unit, told = "step" if np.isnan(found.epochs).any() else "epoch", f"{at:.3g}"
+    return f"{told} {unit}{'' if told == '1' else 's'}"

@@ -87,14 +87,9 @@ def _create(config: ModuleConfig, factory: Callable[..., Any], classes: int | No
     more: dict[str, Any] = {}
     if classes is not None and _CLASSES not in config.arguments and _takes_classes(factory):
         more[_CLASSES] = classes
-    try:
+    where, given = f"model.factory={config.factory}", config.arguments or "none"
+    with user_code.telling(lambda why: f"{where} raised an error ({why}); model.arguments are {given}."):
         made = factory(**config.arguments, **more)
-    except user_code.FAILURES as error:
-        user_code.heed_signals(error)
-        raise UserError(
-            f"model.factory={config.factory} raised an error ({user_code.reason(error)}); model.arguments are "
-            f"{config.arguments or 'none'}."
-        ) from error
     if not isinstance(made, nn.Module):
         raise UserError(
             f"model.factory={config.factory} returned an object of type {type(made).__name__}, not an nn.Module."
@@ -155,13 +150,8 @@ class OwnPreprocess(Preprocess):
         return torch.stack(made)
 
     def _one(self, function: Callable[..., Any], stimuli: Stimuli, i: int) -> Tensor:
-        try:
+        with user_code.telling(lambda why: f"model.preprocess={self.spec} failed at {stimuli.ids[i]} ({why})."):
             made = function(stimuli.image(i))
-        except user_code.FAILURES as error:
-            user_code.heed_signals(error)
-            raise UserError(
-                f"model.preprocess={self.spec} failed at {stimuli.ids[i]} ({user_code.reason(error)})."
-            ) from error
         if not isinstance(made, Tensor) or made.ndim != 3:
             what = f"a tensor of shape {tuple(made.shape)}" if isinstance(made, Tensor) else f"a {type(made).__name__}"
             raise UserError(f"model.preprocess={self.spec} gives {what}: it has to give one (C, H, W).")

@@ -212,13 +212,8 @@ def _takes_split(factory: Callable[..., Any]) -> bool:
 
 
 def _called(call: Callable[[], Any], what: str) -> Any:
-    try:
+    with user_code.telling(lambda why: f"{what} fails ({why})."):
         return call()
-    except UserError:
-        raise
-    except user_code.FAILURES as error:
-        user_code.heed_signals(error)
-        raise UserError(f"{what} fails ({user_code.reason(error)}).") from error
 
 
 def _parts(item: Any) -> tuple[Any, Any, Any]:

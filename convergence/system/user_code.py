@@ -16,7 +16,7 @@ import re
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -114,6 +114,18 @@ def heed_signals(error: BaseException) -> None:
         raise error
 
 
+@contextmanager
+def telling(sentence: Callable[[str], str]) -> Iterator[None]:
+    """The user's code runs within. What it raises becomes a UserError, in a sentence with the reason in it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except FAILURES as error:
+        heed_signals(error)
+        raise UserError(sentence(reason(error))) from error
+
+
 def reason(error: BaseException) -> str:
     """What the user's code raised and where, for a sentence: ``nets.py:12: ValueError: bad width``."""
     message = " ".join(str(error).split())
@@ -173,14 +185,9 @@ def _module(place: str, spec: str, what: str) -> ModuleType:
     from convergence.system import torchvision_ops  # loads torch, which reading a spec does without
 
     torchvision_ops.ensure()  # most users' code imports torchvision
-    try:
+    with telling(lambda why: f"{what}={spec}: {path.name} cannot be run ({why})."):
         again = key in _loaded
         module = _run(path, again) if place.endswith(".py") else _by_name(place, path, again)
-    except UserError:
-        raise
-    except FAILURES as error:
-        heed_signals(error)
-        raise UserError(f"{what}={spec}: {path.name} cannot be run ({reason(error)}).") from error
     _loaded[key] = (version, module)
     return module
 
