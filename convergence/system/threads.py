@@ -13,7 +13,7 @@ import torch
 _T = TypeVar("_T")
 _lock = Lock()
 _before = 0  # of torch, before the first of several that share the process took them
-_sharing = 0
+_limits: list[int] = []  # of all that share it now
 
 
 def at_most(count: int) -> None:
@@ -25,8 +25,7 @@ def at_most(count: int) -> None:
 def one_thread() -> Iterator[int]:
     """Within it torch uses one thread, so that sums are rounded the same way on any number of cores.
 
-    Yields the number of threads that there were. While several are within at once it is one, and the last to end puts
-    it back.
+    Yields the number of threads that there were. While any is within it is one; the last to end puts back what was.
     """
     with _shared(lambda threads: 1) as before:
         yield before
@@ -41,20 +40,19 @@ def shared_by(count: int) -> Iterator[None]:
 
 @contextmanager
 def _shared(share: Callable[[int], int]) -> Iterator[int]:
-    global _before, _sharing
+    global _before
     with _lock:
-        if _sharing == 0:
+        if not _limits:
             _before = torch.get_num_threads()
-        each = share(_before)
-        torch.set_num_threads(min(each, torch.get_num_threads()))
-        _sharing += 1
+        limit = share(_before)
+        _limits.append(limit)
+        torch.set_num_threads(min(_limits))
     try:
         yield _before
     finally:
         with _lock:
-            _sharing -= 1
-            if _sharing == 0:
-                torch.set_num_threads(_before)
+            _limits.remove(limit)
+            torch.set_num_threads(min(_limits, default=_before))
 
 
 def side_by_side(work: Callable[[_T], None], items: Sequence[_T], count: int, over: Event) -> None:

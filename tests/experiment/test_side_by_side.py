@@ -18,7 +18,7 @@ from convergence.models.seeded import seeded
 from convergence.stimuli.load import load
 from convergence.stimuli.shifts.kept import Kept
 from convergence.system.errors import UserError
-from convergence.system.threads import side_by_side
+from convergence.system.threads import one_thread, shared_by, side_by_side
 from tests.activations.test_read_once import images
 from tests.support.folders import NETWORKS, SCORES, pictures
 from tests.support.networks import network
@@ -85,6 +85,16 @@ def test_rows_are_the_same_on_one_thread_and_on_three(more: list[str], tmp_path:
         cfg = compose([*data, *NETWORKS, *scores, *more])
         tables.append(run(cfg).drop(columns=["run"]))
     pd.testing.assert_frame_equal(*tables, rtol=1e-6)
+
+
+def test_threads_are_shared_anew_when_one_of_several_ends() -> None:
+    torch.set_num_threads(6)
+    with shared_by(2):
+        assert torch.get_num_threads() == 3
+        with one_thread() as there:
+            assert (there, torch.get_num_threads()) == (6, 1)
+        assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == 6
 
 
 def test_three_networks_are_at_work_at_once_and_share_the_threads() -> None:
