@@ -66,6 +66,10 @@ def apply(
 
     # Threads side by side, with images of their own: inside of operations this small they burn time while they wait.
     threads = max(min(torch.get_num_threads(), len(images)), 1) if device.type == "cpu" else 1
-    with one_thread(), ThreadPoolExecutor(threads) as pool:
-        made = torch.cat(list(pool.map(distorted, torch.arange(len(images)).tensor_split(threads))))
-    return made.to(images.device).contiguous()
+    parts = torch.arange(len(images)).tensor_split(threads)
+    if threads == 1:
+        made = [distorted(part) for part in parts]
+    else:
+        with one_thread(), ThreadPoolExecutor(threads) as pool:
+            made = list(pool.map(distorted, parts))
+    return torch.cat(made).to(images.device).contiguous()
