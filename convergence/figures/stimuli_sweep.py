@@ -16,6 +16,7 @@ def draw(table: pd.DataFrame, folder: Path) -> list[Path]:
     if found.empty:
         return []
     layers = shown(found)
+    found = found[found.layer.isin(layers)]
     with style.pyplot() as plt:
         figure, panels = plt.subplots(1, len(layers), figsize=(2 * style.COLUMN, 2.4), sharey=True, squeeze=False)
         for axes, layer in zip(panels[0], layers, strict=True):

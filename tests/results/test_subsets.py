@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from convergence import figures, run
 from convergence.experiment.compose import compose
+from convergence.figures import stimuli_sweep, style
 from convergence.figures.summary import summary
 from convergence.results import table as results
 from convergence.results import views as tables
@@ -76,3 +78,20 @@ def test_impossible_numbers_are_refused_before_training(counts: str, message: st
     with pytest.raises(UserError, match=message):
         run(compose([*SMALL, f"output={tmp_path}", f"axis.stimuli_sweep={counts}"]))
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("scarce", ["first", "second", "none"])
+def test_a_ring_is_explained_only_where_one_is_drawn(
+    scarce: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = itertools.product(enumerate(["first", "second", "middle", "last"]), [20, 40])
+    rows = [(name, depth, m, name == scarce and m == 20) for (depth, name), m in points]
+    found = pd.DataFrame(rows, columns=["layer", "depth", "samples", "scarce"])
+    found = found.assign(metric="linear", units=30, score=0.5, low=0.4, high=0.6)
+    monkeypatch.setattr(stimuli_sweep, "curves", lambda table: found)
+    said: list[str] = []
+    monkeypatch.setattr(
+        style, "save", lambda figure, *_: said.extend(t.get_text() for t in figure.legends[0].get_texts())
+    )
+    stimuli_sweep.draw(pd.DataFrame(), tmp_path)
+    assert ("fewer to fit on than units" in said) is (scarce == "first")  # the second layer is not shown
