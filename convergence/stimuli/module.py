@@ -212,7 +212,7 @@ def _takes_split(factory: Callable[..., Any]) -> bool:
 
 
 def _called(call: Callable[[], Any], what: str) -> Any:
-    with user_code.telling(lambda why: f"{what} fails ({why})."):
+    with user_code.telling(lambda why: f"{what} fails ({why}).", (UserError,)):
         return call()
 
 

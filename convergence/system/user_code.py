@@ -115,11 +115,14 @@ def heed_signals(error: BaseException) -> None:
 
 
 @contextmanager
-def telling(sentence: Callable[[str], str]) -> Iterator[None]:
-    """The user's code runs within. What it raises becomes a UserError, in a sentence with the reason in it."""
+def telling(sentence: Callable[[str], str], passing: tuple[type[UserError], ...] = ()) -> Iterator[None]:
+    """The user's code runs within. What it raises becomes a UserError, in a sentence with the reason in it.
+
+    ``passing`` : what is raised as it is, where code of ours runs within, too.
+    """
     try:
         yield
-    except UserError:
+    except passing:
         raise
     except FAILURES as error:
         heed_signals(error)
@@ -185,7 +188,7 @@ def _module(place: str, spec: str, what: str) -> ModuleType:
     from convergence.system import torchvision_ops  # loads torch, which reading a spec does without
 
     torchvision_ops.ensure()  # most users' code imports torchvision
-    with telling(lambda why: f"{what}={spec}: {path.name} cannot be run ({why})."):
+    with telling(lambda why: f"{what}={spec}: {path.name} cannot be run ({why}).", (UserError,)):
         again = key in _loaded
         module = _run(path, again) if place.endswith(".py") else _by_name(place, path, again)
     _loaded[key] = (version, module)

@@ -105,6 +105,10 @@ def linear(x_train, y_train, x_test, y_test):
 def two(x, y):
     return 0.0
 
+def ours(x_train, y_train, x_test, y_test):
+    from convergence import align
+    align({"a": x_train}, {"a": y_train}, metrics=["svcca"])
+
 number = 3
 """
 
@@ -113,6 +117,7 @@ number = 3
     ("metric", "message"),
     [
         ("mine.py:raises", r"metric raises on a × c, fold 0: mine.py:8: RuntimeError: "),
+        ("mine.py:ours", r"metric ours on a × c, fold 0: mine.py:\d+: UserError: metrics='svcca' is not known"),
         ("mine.py:missing", r"metric missing on a × c, fold 0 returned nan: it must return a finite number"),
         ("mine.py:text", r"metric text on a × c, fold 0 returned str: it must return one number"),
         ("mine.py:linear", r"two metrics are called linear; rename your own"),

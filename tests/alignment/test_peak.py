@@ -38,5 +38,4 @@ def peak(wide: str, narrow: str) -> int:
 @pytest.mark.parametrize(("x", "y"), [("[600]", "[16] * 30"), ("[16] * 30", "[600]")], ids=["x", "y"])
 def test_a_wide_layer_is_not_held_once_for_each_of_the_narrow_ones_beside_it(x: str, y: str) -> None:
     scatters = 5 * 600**2 * 8  # of the wide layer, of all folds
-
     assert peak(x, y) < 12 * scatters
